@@ -1,0 +1,62 @@
+"""Renders a hit's document text from the values of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from proxy.scorer.types import Document, Segment
+from proxy.settings import Field, Template
+
+_CHARACTERS_PER_TOKEN = 32
+"""More than any language needs: a text is cut so far before tokens are counted, so that huge fields cost nothing."""
+
+
+def render(template: Template, values: Mapping[str, Sequence[object]], document_tokens: int) -> Document | None:
+    """Return a hit's document, None if none of the template's fields has a text.
+
+    Several values are joined by a space. A value that stood in an earlier field already (a field copied to another,
+    say) is left out. A literal is dropped with the field behind it, so that missing fields leave no separators.
+    """
+    pieces: list[Segment] = []
+    seen: set[str] = set()
+    literal = ""
+    for position, part in enumerate(template.parts):
+        if not isinstance(part, Field):
+            literal = part.text
+            continue
+        limit = part.max_tokens or document_tokens
+        text = _join(values.get(part.path, ()), seen, limit * _CHARACTERS_PER_TOKEN)
+        if text:
+            if literal and (pieces or position == 1):
+                pieces.append(Segment(literal))
+            pieces.append(Segment(text, part.max_tokens))
+        literal = ""
+    if pieces and literal.strip():
+        pieces.append(Segment(literal))
+    return tuple(pieces) or None
+
+
+def _join(values: Sequence[object], seen: set[str], limit: int) -> str:
+    texts: list[str] = []
+    length = 0
+    for value in values:
+        text = _plain(value, limit)
+        if text and text not in seen and length < limit:
+            seen.add(text)
+            texts.append(text)
+            length += len(text) + 1
+    return " ".join(texts)[:limit]
+
+
+def _plain(value: object, limit: int) -> str:
+    if isinstance(value, bool) or value is None:
+        return ""
+    if isinstance(value, (str, int, float)):
+        # White space can be longer than what is left of it: twice the limit is read.
+        return " ".join(str(value)[: 2 * limit].split())
+    return ""
+
+
+def field_paths(template: Template) -> tuple[str, ...]:
+    """Return the fields that the template reads, each once, in order."""
+    return tuple(dict.fromkeys(part.path for part in template.parts if isinstance(part, Field)))

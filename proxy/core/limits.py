@@ -1,0 +1,129 @@
+"""What in a search's body forbids widening it, or bounds how far it may be widened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.core.messages import Reason
+
+DEFAULT_RESCORE_WINDOW = 10
+DEFAULT_RANK_WINDOW = 10
+"""``window_size`` of a rescorer and ``rank_window_size`` of a retriever where the client gives none."""
+
+_WINDOWED_RETRIEVERS = {"rrf", "linear", "rescorer", "rule", "pinned", "diversify"}
+_PLAIN_RETRIEVERS = {"standard", "knn"}
+
+
+class Unreadable(ValueError):
+    """A value has a form that the engine would refuse, or that we do not read as it does."""
+
+
+def lenient_int(value: object) -> int:
+    """Read a whole number as the engines do: ``"2"``, ``2.7`` and ``1e1`` count too, cut towards zero.
+
+    Raises:
+        Unreadable: anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise Unreadable(f"{value!r} is no whole number")
+    try:
+        return int(value) if isinstance(value, int) else int(float(value))
+    except (ValueError, OverflowError):
+        raise Unreadable(f"{value!r} is no whole number") from None
+
+
+def sort_keeps_score_order(body_sort: object, url_sort: str | None) -> bool:
+    """Say whether the hits come in the order of ``_score``: no sort, an empty one, or ``_score`` first, descending.
+
+    A sort in the URL is added after the body's.
+    """
+    if body_sort is None or body_sort in ([], {}):
+        first: object = url_sort.split(",")[0] if url_sort else None
+        if first is None:
+            return True
+    else:
+        first = body_sort[0] if isinstance(body_sort, list) else body_sort
+    return _is_score_descending(first)
+
+
+def _is_score_descending(key: object) -> bool:
+    if isinstance(key, str):
+        name, _, order = key.partition(":")
+        return name == "_score" and order in ("", "desc")
+    if isinstance(key, dict) and key:
+        # In one object the keys' order counts, as in a list.
+        name, options = next(iter(key.items()))
+        order = options.get("order", "desc") if isinstance(options, dict) else options
+        return bool(name == "_score" and order == "desc")
+    return False
+
+
+def rescore_window(rescore: object) -> int | None:
+    """Return the smallest ``window_size`` of the rescorers, None without any.
+
+    Past it a rescorer that lowers scores sorts other documents in, so that a wider search has another first page.
+    """
+    if not rescore:
+        return None
+    rescorers = rescore if isinstance(rescore, list) else [rescore]
+    windows = []
+    for rescorer in rescorers:
+        if not isinstance(rescorer, dict):
+            raise Unreadable("a rescorer is no object")
+        windows.append(lenient_int(rescorer.get("window_size", DEFAULT_RESCORE_WINDOW)))
+    return min(windows)
+
+
+def retriever_window(retriever: object) -> int | Reason | None:
+    """Return the smallest window in a tree of retrievers; None: nothing bounds it; a reason: leave it alone."""
+    if not isinstance(retriever, dict) or len(retriever) != 1:
+        return Reason.RETRIEVER
+    kind, options = next(iter(retriever.items()))
+    if not isinstance(options, dict):
+        return Reason.RETRIEVER
+    if kind in _PLAIN_RETRIEVERS:
+        # A knn retriever's k bounds its hits by itself; without k the size would change what is found.
+        return Reason.KNN if kind == "knn" and "k" not in options else None
+    if kind not in _WINDOWED_RETRIEVERS:
+        return Reason.RETRIEVER
+    windows = [_own_window(kind, options)]
+    for child in _child_retrievers(options):
+        bound = retriever_window(child)
+        if isinstance(bound, Reason):
+            return bound
+        if bound is not None:
+            windows.append(bound)
+    return min(windows)
+
+
+def _own_window(kind: str, options: dict[str, Any]) -> int:
+    if kind == "rescorer":
+        return rescore_window(options.get("rescore")) or DEFAULT_RESCORE_WINDOW
+    return lenient_int(options.get("rank_window_size", DEFAULT_RANK_WINDOW))
+
+
+def _child_retrievers(options: dict[str, Any]) -> list[object]:
+    children = [options["retriever"]] if "retriever" in options else []
+    # `linear` wraps each child together with its weight.
+    listed = options.get("retrievers") or []
+    return children + [child.get("retriever", child) if isinstance(child, dict) else child for child in listed]
+
+
+def knn_without_k(body: dict[str, Any]) -> bool:
+    """Say whether a vector search has no ``k``: the engine then takes the size for it, so that widening changes it."""
+    sections = body.get("knn")
+    for section in sections if isinstance(sections, list) else [sections]:
+        if isinstance(section, dict) and "k" not in section:
+            return True
+    return _query_has_open_knn(body.get("query"))
+
+
+def _query_has_open_knn(query: object) -> bool:
+    if isinstance(query, list):
+        return any(_query_has_open_knn(item) for item in query)
+    if not isinstance(query, dict):
+        return False
+    knn = query.get("knn")
+    if isinstance(knn, dict) and "field" in knn and "k" not in knn:
+        return True
+    return any(_query_has_open_knn(value) for value in query.values())

@@ -1,0 +1,109 @@
+"""Orders a window by its logits and gives every hit a score that falls over all pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A window in its new order."""
+
+    order: tuple[int, ...]
+    """Position in the window -> the hit's position in the engine's order. A permutation."""
+    scores: tuple[float, ...]
+    """Score of each hit, in the new order; never rising."""
+
+
+def sigmoid(logit: float) -> float:
+    """Return ``1 / (1 + e^-x)`` without overflow."""
+    if logit >= 0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    power = math.exp(logit)
+    return power / (1.0 + power)
+
+
+def tail_score(engine_score: float) -> float:
+    """Map an engine's score, 0 to infinity, below every reranked one: ``s / (1 + s)``, from 0 to 1, order kept."""
+    if math.isinf(engine_score):
+        return 1.0
+    return engine_score / (1.0 + engine_score) if engine_score > 0 else 0.0
+
+
+def _min_max(values: Sequence[float]) -> list[float]:
+    """Scale to 0..1; equal values all become 0."""
+    finite = [value if math.isfinite(value) else math.copysign(1e38, value) for value in values]
+    low, high = min(finite), max(finite)
+    return [(value - low) / (high - low) if high > low else 0.0 for value in finite]
+
+
+def rank(
+    logits: Sequence[float | None],
+    has_text: Sequence[bool],
+    engine_scores: Sequence[float],
+    blend: float = 0.0,
+) -> Ranking:
+    """Rank a window.
+
+    Hits with a logit come first, by logit (by the blend of both min-max scaled scores where ``blend`` > 0), ties in
+    the engine's order. A hit without text keeps its place among them. Hits that were not scored follow in the
+    engine's order. Ranked hits score ``1 + sigmoid(logit)`` (``1 + blend``), the others ``s / (1 + s)``, and a hit
+    without text what the hit above it has.
+
+    Args:
+        logits: one per hit of the window, in the engine's order; None: not scored.
+        has_text: whether the hit has a text that could be scored.
+        engine_scores: the engine's scores, same order.
+        blend: the engine's share in the order, 0..1.
+    """
+    scored = [position for position, logit in enumerate(logits) if logit is not None]
+    keys, values = _keys_and_scores(scored, logits, engine_scores, blend)
+    ranked = iter(sorted(scored, key=lambda position: (-keys[position], position)))
+    order: list[int] = []
+    scores: list[float | None] = []
+    left = len(scored)
+    while left:
+        here = len(order)
+        if not has_text[here] and logits[here] is None:
+            order.append(here)
+            scores.append(None)
+            continue
+        position = next(ranked)
+        order.append(position)
+        scores.append(values[position])
+        left -= 1
+    placed = set(order)
+    rest = [position for position in range(len(logits)) if position not in placed]
+    filled = _fill_gaps(scores)
+    return Ranking((*order, *rest), (*filled, *(tail_score(engine_scores[position]) for position in rest)))
+
+
+def _keys_and_scores(
+    scored: list[int], logits: Sequence[float | None], engine_scores: Sequence[float], blend: float
+) -> tuple[dict[int, float], dict[int, float]]:
+    own = {position: logit for position in scored if (logit := logits[position]) is not None}
+    if blend == 0.0 or not own:
+        return own, {position: 1.0 + sigmoid(logit) for position, logit in own.items()}
+    ours = _min_max(list(own.values()))
+    theirs = _min_max([engine_scores[position] for position in own])
+    blended = {
+        position: (1.0 - blend) * model + blend * engine
+        for position, model, engine in zip(own, ours, theirs, strict=True)
+    }
+    return blended, {position: 1.0 + value for position, value in blended.items()}
+
+
+def _fill_gaps(scores: list[float | None]) -> list[float]:
+    """Give each None the value before it; those at the front get the first value."""
+    last = next((score for score in scores if score is not None), 1.0)
+    filled = []
+    for score in scores:
+        last = last if score is None else score
+        filled.append(last)
+    return filled
+
+
+ScoreMode = Literal["replace", "keep"]

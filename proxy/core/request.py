@@ -1,0 +1,302 @@
+"""Reads a search and says how far it can be reranked: the page, the window, and the calls to send."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from proxy.core.limits import (
+    Unreadable,
+    knn_without_k,
+    lenient_int,
+    rescore_window,
+    retriever_window,
+    sort_keeps_score_order,
+)
+from proxy.core.messages import Outcome, Reason, Search, SearchCall, Status
+from proxy.core.params import Params, is_true
+from proxy.core.rawjson import (
+    Edit,
+    JsonError,
+    Member,
+    apply_edits,
+    insertion,
+    object_members,
+    removal,
+    strip_span,
+)
+
+DEFAULT_SIZE = 10
+_JSON_TYPE = re.compile(r"application/(json|vnd\.elasticsearch\+json)\s*(;|$)", re.IGNORECASE)
+_OTHER_FORMAT = re.compile(r"yaml|cbor|smile|text/|csv", re.IGNORECASE)
+_UNTOUCHED_KEYS = {
+    "search_after": Reason.SEARCH_AFTER,
+    "slice": Reason.SCROLL,
+    "pit": Reason.PIT,
+    "rank": Reason.RANK,
+    "sub_searches": Reason.RANK,
+}
+_OUR_EXT = "rerank"
+_MAX_PATH = 1000
+
+
+def is_json_type(content_type: str | None) -> bool:
+    """Say whether a Content-Type is JSON, the engine's vendor form included."""
+    return content_type is not None and _JSON_TYPE.match(content_type.strip()) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A search that can be reranked."""
+
+    search: Search
+    own_call: SearchCall | None
+    """The client's search less what was meant for us alone; None: its own bytes."""
+    page_from: int
+    page_size: int
+    window: int
+    """How many hits from the first on are reranked; the same for every page of the search."""
+    body: dict[str, Any]
+    """The decoded body. Read only; what is sent on are the client's bytes."""
+    query_text: str | None
+    """Given by the client outright."""
+    explain: bool
+    key: bytes
+    """Digest of the search without ``from`` and ``size``."""
+    _body_bytes: bytes = b"{}"
+    _members: dict[str, Member] = field(default_factory=dict)
+    _params: Params = field(default_factory=Params)
+    _content_type: str | None = None
+
+    @property
+    def page_end(self) -> int:
+        """One past the last position of the page."""
+        return self.page_from + self.page_size
+
+    def widened_call(self, added_fields: Iterable[str]) -> SearchCall:
+        """Return the search from the first hit to the end of the window or of the page, with fields added."""
+        sized = _with_page(self._body_bytes, self._members, max(self.window, self.page_end))
+        added = [encoded for name in added_fields if (encoded := msgspec.json.encode(name))]
+        body = _with_fields(sized, added) if added else sized
+        return SearchCall(self._params.without(("from", "size")), body, self._content_type)
+
+
+def _with_page(body: bytes, members: dict[str, Member], size: int) -> bytes:
+    """Set ``size`` and take ``from`` out. The URL's, which would win over them, are dropped by the caller."""
+    edits = list(removal(members, ["from"]))
+    sized = apply_edits(body, edits)
+    members = object_members(sized, strip_span(sized))
+    value = str(size).encode()
+    if "size" in members:
+        return apply_edits(sized, [Edit(members["size"].value, value)])
+    return apply_edits(sized, [insertion(members, b"size", value, strip_span(sized))])
+
+
+def _with_fields(body: bytes, encoded_names: list[bytes]) -> bytes:
+    span = strip_span(body)
+    members = object_members(body, span)
+    if "fields" not in members:
+        return apply_edits(body, [insertion(members, b"fields", b"[" + b",".join(encoded_names) + b"]", span)])
+    start, end = members["fields"].value
+    inner = body[start + 1 : end - 1].strip()
+    joined = b",".join([inner, *encoded_names] if inner else encoded_names)
+    return apply_edits(body, [Edit(members["fields"].value, b"[" + joined + b"]")])
+
+
+def read_search(search: Search, rule_window: int) -> Plan | tuple[Outcome, SearchCall | None]:
+    """Return the plan of a search; or why it is not reranked, and the request to send instead (None: its own bytes)."""
+    try:
+        return _read(search, rule_window)
+    except _Skip as skip:
+        return Outcome(Status.SKIPPED, skip.reason), skip.call
+    except (JsonError, Unreadable):
+        return Outcome(Status.SKIPPED, Reason.BODY), None
+
+
+class _Skip(Exception):
+    def __init__(self, reason: Reason, call: SearchCall | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.call = call
+
+
+def _read(search: Search, rule_window: int) -> Plan:
+    params, body_bytes, content_type = _move_source(search)
+    has_body = bool(body_bytes.strip())
+    if has_body and not is_json_type(content_type):
+        raise _Skip(Reason.FORMAT)
+    if not has_body:
+        body_bytes = b"{}"
+    members = object_members(body_bytes, strip_span(body_bytes))
+    body = _decode(body_bytes)
+    url = params.as_dict()
+
+    if _names_pipeline(url, body):
+        # A pipeline may hold a rerank processor of its own, which needs `ext`: the request stays as it came.
+        raise _Skip(Reason.PIPELINE)
+    stripped, given_text = _take_out_ext(body_bytes, members, body)
+    own_call = None
+    if stripped is not body_bytes:
+        own_call = SearchCall(params, stripped, content_type)
+        body_bytes, members = stripped, object_members(stripped, strip_span(stripped))
+    if search.asked_to_skip:
+        raise _Skip(Reason.ASKED, own_call)
+    try:
+        _refuse_untouched(search, url, body)
+        page_from, page_size = _page(url, body)
+        window = _window(rule_window, body)
+    except _Skip as skip:
+        raise _Skip(skip.reason, own_call) from None
+    except Unreadable:
+        raise _Skip(Reason.PARAMETER, own_call) from None
+    if not has_body or not is_json_type(content_type):
+        content_type = search.accept if is_json_type(search.accept) else "application/json"
+    return Plan(
+        search=search,
+        own_call=own_call,
+        page_from=page_from,
+        page_size=page_size,
+        window=window,
+        body=body if "q" not in url else {**body, "query": _url_query(url)},
+        query_text=search.query_text or given_text,
+        explain=_flag(body.get("explain")) or is_true(url.get("explain")),
+        key=_key(search, params, body_bytes, members),
+        _body_bytes=body_bytes,
+        _members=members,
+        _params=params,
+        _content_type=content_type,
+    )
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise JsonError(str(error)) from None
+    if not isinstance(decoded, dict):
+        raise JsonError("the body is no object")
+    return decoded
+
+
+def _move_source(search: Search) -> tuple[Params, bytes, str | None]:
+    """Move a body that stands in the URL (``?source=…&source_content_type=…``) to where bodies stand."""
+    url = search.params.as_dict()
+    if "source" not in url:
+        return search.params, search.body, search.content_type
+    if search.body.strip() or "source_content_type" not in url:
+        raise _Skip(Reason.PARAMETER)
+    if not is_json_type(url["source_content_type"]):
+        raise _Skip(Reason.FORMAT)
+    params = search.params.without(("source", "source_content_type"))
+    # With a body, both headers must name the same version of the vendor type.
+    content_type = search.accept if is_json_type(search.accept) else "application/json"
+    return params, url["source"].encode(errors="replace"), content_type
+
+
+def _names_pipeline(url: dict[str, str], body: dict[str, Any]) -> bool:
+    named = url.get("search_pipeline", body.get("search_pipeline"))
+    return named is not None and named != "_none"
+
+
+def _take_out_ext(body_bytes: bytes, members: dict[str, Member], body: dict[str, Any]) -> tuple[bytes, str | None]:
+    """Take ``ext.rerank`` out, which an engine without such a plugin refuses; return the query text given in it."""
+    ext = body.get("ext")
+    if not isinstance(ext, dict) or _OUR_EXT not in ext:
+        return body_bytes, None
+    if len(ext) == 1:
+        stripped = apply_edits(body_bytes, removal(members, ["ext"]))
+    else:
+        inner = object_members(body_bytes, members["ext"].value)
+        stripped = apply_edits(body_bytes, removal(inner, [_OUR_EXT]))
+    return stripped, _context_text(ext[_OUR_EXT], body)
+
+
+def _context_text(rerank: object, body: dict[str, Any]) -> str | None:
+    context = rerank.get("query_context") if isinstance(rerank, dict) else None
+    if not isinstance(context, dict):
+        return None
+    text = context.get("query_text")
+    path = context.get("query_text_path")
+    if text is None and isinstance(path, str) and len(path) <= _MAX_PATH:
+        text = body
+        for step in path.split("."):
+            text = text.get(step) if isinstance(text, dict) else None
+    return text if isinstance(text, str) and text.strip() else None
+
+
+def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any]) -> None:
+    if "scroll" in url:
+        raise _Skip(Reason.SCROLL)
+    if url.get("format", "json") not in ("json", "") or _OTHER_FORMAT.search(search.accept or ""):
+        raise _Skip(Reason.FORMAT)
+    if url.get("filter_path"):
+        raise _Skip(Reason.FILTER_PATH)
+    for key, reason in _UNTOUCHED_KEYS.items():
+        if key in body:
+            raise _Skip(reason)
+    if not sort_keeps_score_order(body.get("sort"), url.get("sort")):
+        raise _Skip(Reason.SORT)
+    stored = url.get("stored_fields", body.get("stored_fields"))
+    if stored is not None and "_none_" in (stored.split(",") if isinstance(stored, str) else stored):
+        raise _Skip(Reason.STORED_FIELDS)
+    if knn_without_k(body):
+        raise _Skip(Reason.KNN)
+    if not isinstance(body.get("fields", []), list):
+        raise _Skip(Reason.PARAMETER)
+
+
+def _page(url: dict[str, str], body: dict[str, Any]) -> tuple[int, int]:
+    page_from = lenient_int(url["from"] if "from" in url else body.get("from", 0))
+    page_size = lenient_int(url["size"] if "size" in url else body.get("size", DEFAULT_SIZE))
+    if page_size == 0:
+        raise _Skip(Reason.SIZE_ZERO)
+    if page_from < 0 or page_size < 0:
+        raise _Skip(Reason.PARAMETER)
+    return page_from, page_size
+
+
+def _window(rule_window: int, body: dict[str, Any]) -> int:
+    bounds = [rule_window]
+    if (bound := rescore_window(body.get("rescore"))) is not None:
+        bounds.append(bound)
+    if "retriever" in body:
+        retriever_bound = retriever_window(body["retriever"])
+        if isinstance(retriever_bound, Reason):
+            raise _Skip(retriever_bound)
+        if retriever_bound is not None:
+            bounds.append(retriever_bound)
+    window = min(bounds)
+    if window < 1:
+        raise _Skip(Reason.PARAMETER)
+    return window
+
+
+def _url_query(url: dict[str, str]) -> dict[str, Any]:
+    """Return ``?q=`` as the query that it stands for; it wins over the body's."""
+    options: dict[str, Any] = {"query": url["q"]}
+    if url.get("df"):
+        options["default_field"] = url["df"]
+    return {"query_string": options}
+
+
+def _flag(value: object) -> bool:
+    return value is True or value in ("true", "")
+
+
+def _key(search: Search, params: Params, body: bytes, members: dict[str, Member]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16, key=search.identity[:64])
+    parts = (
+        search.target.encode(errors="replace"),
+        params.without(("from", "size")).raw.encode(errors="replace"),
+        apply_edits(body, removal(members, ["from", "size"])),
+        (search.query_text or "").encode(errors="replace"),
+    )
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()

@@ -1,0 +1,109 @@
+"""The three places where aiohttp's server is bent, so that it adds nothing to an answer and speaks the engine's errors.
+
+- ``ExactResponse``: no ``Date``, ``Server`` or ``Content-Type`` that the answer did not have.
+- ``ProxyProtocol.handle_error``: what no HTTP parser can read is refused in the engine's error form.
+- ``ProxyServer``: makes connections of that protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import LooseHeaders
+from multidict import CIMultiDict
+
+from proxy.core.response import error_body
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+_ADDED_BY_AIOHTTP = ("Date", "Server", "Content-Type")
+
+
+class ExactResponse(web.StreamResponse):
+    """A response with exactly the header fields that it was given, besides the framing of its connection."""
+
+    def __init__(self, *, status: int = 200, reason: str | None = None, headers: LooseHeaders | None = None) -> None:
+        """See `aiohttp.web.StreamResponse`."""
+        super().__init__(status=status, reason=reason, headers=headers)
+        self._given = {name.lower() for name in self.headers}
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        for name in _ADDED_BY_AIOHTTP:
+            if name.lower() not in self._given:
+                self.headers.popall(name, None)
+
+
+def error_response(
+    request: web.BaseRequest, status: int, kind: str, reason: str, extra: CIMultiDict[str] | None = None
+) -> ExactResponseWithBody:
+    """Return an error of our own in the form that the engines give theirs."""
+    headers = CIMultiDict(extra or {})
+    headers["Content-Type"] = "application/json"
+    opaque_id = request.headers.get("X-Opaque-Id")
+    if opaque_id is not None:
+        headers["X-Opaque-Id"] = opaque_id
+    return ExactResponseWithBody(status, headers, error_body(status, kind, reason))
+
+
+class ExactResponseWithBody(ExactResponse):
+    """An `ExactResponse` whose body is at hand."""
+
+    def __init__(self, status: int, headers: CIMultiDict[str], body: bytes, reason: str | None = None) -> None:
+        """``Content-Length`` is set from the body."""
+        headers["Content-Length"] = str(len(body))
+        super().__init__(status=status, reason=reason, headers=headers)
+        self.body = body
+
+    async def send(self, request: web.BaseRequest) -> ExactResponseWithBody:
+        """Send head and body; to a HEAD request only the head."""
+        await self.prepare(request)
+        if request.method != "HEAD":
+            await self.write(self.body)
+        await self.write_eof()
+        return self
+
+
+class ProxyProtocol(web.RequestHandler):
+    """One client connection."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Refuse a request that cannot be read, or answer for a handler that failed before it had answered."""
+        super().handle_error(request, status, exc, message)
+        kind = "illegal_argument_exception" if status < 500 else "proxy_exception"
+        reason = " ".join((message or "").split()) or "the request could not be handled"
+        body = error_body(status, kind, f"rerank proxy: {reason}")
+        response = web.Response(status=status, body=body, content_type="application/json")
+        response.force_close()
+        return response
+
+
+class ProxyServer(web.Server):
+    """Makes a `ProxyProtocol` for each connection."""
+
+    def __init__(self, handler: Handler, max_header_bytes: int) -> None:
+        """Serve with ``handler``.
+
+        A client that leaves cancels its handler; bodies are not decompressed; nothing about requests is logged here.
+        """
+        options: dict[str, Any] = {
+            "auto_decompress": False,
+            "access_log": None,
+            "max_line_size": max_header_bytes,
+            "max_field_size": max_header_bytes,
+            "max_headers": 1000,
+        }
+        super().__init__(handler, handler_cancellation=True, **options)
+        self._options = options
+
+    def __call__(self) -> web.RequestHandler:
+        """Make the protocol of a new connection."""
+        return ProxyProtocol(self, loop=asyncio.get_running_loop(), **self._options)

@@ -1,0 +1,210 @@
+"""Handles the searches for which a rule matches: reads the request, has the core handle it, writes the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.core.messages import (
+    Forwarded,
+    Outcome,
+    Reason,
+    Relayed,
+    Result,
+    Rewritten,
+    Search,
+    Status,
+    Trace,
+    UpstreamAnswer,
+)
+from proxy.core.params import Params
+from proxy.core.search import rerank
+from proxy.edge.buffers import BadEncoding, BufferFull, BufferLease, TooLarge, decode_body, gzip_body
+from proxy.edge.forward import forward, raw_target, read_chunks, send_continue, unreachable, wants_continue
+from proxy.edge.headers import (
+    QUERY_HEADER,
+    SKIP_HEADER,
+    STATUS_HEADER,
+    drop,
+    end_to_end,
+    for_upstream,
+    identity,
+)
+from proxy.edge.http_server import ExactResponseWithBody
+from proxy.edge.search_io import THREAD_ABOVE_BYTES, SearchIO, Services, call_headers
+from proxy.settings import Rule, TargetPattern
+
+_log = logging.getLogger(__name__)
+
+_SEARCH_PATH = re.compile(r"^/(?:(?P<target>_all|[^/_][^/]*)/)?_search/?$")
+_MAX_WARNED = 1000
+
+
+def search_target(method: str, path: str) -> str | None:
+    """Return the target of a search's raw path (no query string), empty for all indices; None: it is no search."""
+    match = _SEARCH_PATH.match(path) if method in ("GET", "POST") else None
+    return (match["target"] or "") if match else None
+
+
+class Rules:
+    """The rules in their order."""
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        """Read each rule's target."""
+        self._rules = [(TargetPattern(rule.target), rule) for rule in rules]
+
+    def match(self, target: str, params: Params) -> Rule | None:
+        """Return the first rule that matches every name that a search asks for; None: it is not reranked."""
+        requested = unquote(target) if target else params.as_dict().get("index", "")
+        names = [name for name in requested.split(",") if name]
+        return next((rule for pattern, rule in self._rules if pattern.matches(names)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """What has been read of a request's body."""
+
+    raw: bytes
+    """As it came."""
+    decoded: bytes
+    reason: Reason | None = None
+    """Set: the rest was not read, or it cannot be decoded; ``raw`` is to be streamed on, and the rest behind it."""
+
+
+class SearchHandler:
+    """Answers searches."""
+
+    def __init__(self, services: Services) -> None:
+        """Keep what is needed."""
+        self._services = services
+        self._warned: dict[str, None] = {}
+
+    async def handle(self, request: web.BaseRequest, target: str, params: Params, rule: Rule) -> web.StreamResponse:
+        """Answer one search."""
+        trace = Trace()
+        with self._services.buffers.lease() as lease:
+            received = await self._receive(request, lease)
+            if received.reason is not None:
+                return await self._stream_on(request, received, trace)
+            search = as_search(request, target, params, received.decoded)
+            path = raw_target(request).partition("?")[0]
+            result = await self._run(search, rule, trace, SearchIO(request, self._services, lease, path))
+            self._note(result.outcome, trace)
+            return await self._answer(request, result, received, path, trace)
+
+    async def _receive(self, request: web.BaseRequest, lease: BufferLease) -> _Received:
+        if not request.body_exists:
+            return _Received(b"", b"")
+        settings = self._services.settings
+        declared = request.content_length
+        if declared is not None and declared > settings.max_request_bytes:
+            return _Received(b"", b"", Reason.BODY_TOO_LARGE)
+        if wants_continue(request):
+            await send_continue(request)
+        raw = bytearray()
+        async for chunk in request.content.iter_any():
+            raw += chunk
+            try:
+                lease.take(len(chunk))
+            except BufferFull:
+                return _Received(bytes(raw), b"", Reason.BUSY)
+            if len(raw) > settings.max_request_bytes:
+                return _Received(bytes(raw), b"", Reason.BODY_TOO_LARGE)
+        try:
+            decoded = decode_body(bytes(raw), request.headers.get("Content-Encoding"), settings.max_request_bytes)
+        except TooLarge:
+            return _Received(bytes(raw), b"", Reason.BODY_TOO_LARGE)
+        except BadEncoding:
+            return _Received(bytes(raw), b"", Reason.BODY)
+        return _Received(bytes(raw), decoded)
+
+    async def _stream_on(self, request: web.BaseRequest, received: _Received, trace: Trace) -> web.StreamResponse:
+        outcome = Outcome(Status.SKIPPED, received.reason)
+        self._note(outcome, trace)
+        extra = outcome_headers(outcome, trace)
+        if not received.raw:
+            return await forward(request, self._services.upstream, extra=extra)
+        body = read_chunks(request, before=received.raw)
+        return await forward(request, self._services.upstream, body=body, streamed=False, extra=extra)
+
+    async def _run(self, search: Search, rule: Rule, trace: Trace, io: SearchIO) -> Result:
+        try:
+            return await io.drive(rerank(search, rule, self._services.context, trace))
+        except Exception:  # never worse than without us: the client gets the engine's own answer
+            _log.exception("a search could not be reranked; it is forwarded as it came")
+            return Forwarded(Outcome(Status.FALLBACK, Reason.INTERNAL))
+
+    def _note(self, outcome: Outcome, trace: Trace) -> None:
+        self._services.metrics.count(outcome, trace)
+        for subject, sentence in trace.warnings:
+            if subject not in self._warned and len(self._warned) < _MAX_WARNED:
+                self._warned[subject] = None
+                _log.warning("%s: %s", subject, sentence)
+
+    async def _answer(
+        self, request: web.BaseRequest, result: Result, received: _Received, path: str, trace: Trace
+    ) -> web.StreamResponse:
+        extra = outcome_headers(result.outcome, trace)
+        if isinstance(result, Rewritten):
+            return await self._write(request, result.answer, result.body, extra)
+        if isinstance(result, Relayed):
+            if result.answer.failure is not None:
+                self._services.metrics.unreachable.inc()
+                return await unreachable(request, result.answer.detail, extra)
+            return await self._write(request, result.answer, result.answer.body, extra)
+        upstream, call = self._services.upstream, result.call
+        if call is None:
+            return await forward(request, upstream, body=received.raw or None, streamed=False, extra=extra)
+        headers = call_headers(for_upstream(request.headers), call)
+        sent_path = f"{path}?{call.params.raw}" if call.params.raw else path
+        return await forward(
+            request, upstream, path=sent_path, headers=headers, body=call.body or None, streamed=False, extra=extra
+        )
+
+    async def _write(
+        self, request: web.BaseRequest, answer: UpstreamAnswer, body: bytes, extra: CIMultiDict[str]
+    ) -> web.StreamResponse:
+        headers = end_to_end(CIMultiDict(answer.headers))
+        if (answer.header("Content-Encoding") or "identity").lower() != "identity":
+            # The engine was asked for gzip only where the client takes it.
+            headers["Content-Encoding"] = "gzip"
+            large = len(body) > THREAD_ABOVE_BYTES
+            body = await asyncio.to_thread(gzip_body, body) if large else gzip_body(body)
+        drop(headers, ["Content-Length"])
+        headers.extend(extra)
+        return await ExactResponseWithBody(answer.status, headers, body).send(request)
+
+
+def as_search(request: web.BaseRequest, target: str, params: Params, body: bytes) -> Search:
+    """Return what the core needs to know of a request."""
+    query_text = request.headers.get(QUERY_HEADER)
+    return Search(
+        target=target,
+        params=params,
+        body=body,
+        content_type=request.headers.get("Content-Type"),
+        accept=request.headers.get("Accept"),
+        query_text=None if query_text is None else _decode_header(query_text),
+        asked_to_skip=request.headers.get(SKIP_HEADER, "").strip().lower() in ("true", "1", "yes"),
+        identity=identity(request.headers),
+    )
+
+
+def _decode_header(value: str) -> str:
+    """A header's text: UTF-8, or percent-encoded UTF-8 where a client can send ASCII only."""
+    return unquote(value, errors="replace") if "%" in value else value
+
+
+def outcome_headers(outcome: Outcome, trace: Trace) -> CIMultiDict[str]:
+    """Return the fields that say what became of a search and how long each phase took."""
+    headers = CIMultiDict({STATUS_HEADER: str(outcome)})
+    if trace.timings_ms:
+        phases = [f"{phase};dur={milliseconds:.1f}" for phase, milliseconds in trace.timings_ms.items()]
+        headers["Server-Timing"] = ", ".join(phases)
+    return headers
