@@ -8,7 +8,7 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from proxy.edge.headers import end_to_end, for_upstream
+from proxy.edge.headers import as_sent, end_to_end, for_upstream
 from proxy.edge.http_server import ExactResponse, error_response
 from proxy.edge.upstream import Body, Upstream, UpstreamUnreachable
 
@@ -68,7 +68,7 @@ async def forward(
         streamed: the body is the client's, as it comes in.
         extra: fields added to the answer.
     """
-    sent_headers = for_upstream(request.headers) if headers is None else headers
+    sent_headers = for_upstream(as_sent(request.raw_headers)) if headers is None else headers
     expects = False
     if streamed and request.body_exists:
         body = read_chunks(request)
@@ -99,7 +99,7 @@ async def unreachable(
 async def _stream_answer(
     request: web.BaseRequest, answer: aiohttp.ClientResponse, extra: CIMultiDict[str] | None
 ) -> web.StreamResponse:
-    headers = end_to_end(answer.headers)
+    headers = end_to_end(as_sent(answer.raw_headers))
     headers.extend(extra or {})
     response = ExactResponse(status=answer.status, reason=answer.reason, headers=headers)
     _close_if_unread(request, response)

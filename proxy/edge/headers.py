@@ -35,6 +35,15 @@ _SAYS_NOTHING_OF_THE_USER = frozenset(
 _SALT = secrets.token_bytes(16)
 
 
+def as_sent(raw_headers: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
+    """Return header fields in the letter case in which they came; the parser rewrites the names that it knows."""
+    return CIMultiDict((_text(name), _text(value)) for name, value in raw_headers)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
 def end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
     """Return the header fields that travel on: all but the hop-by-hop ones and those that ``Connection`` names."""
     named = {token.strip().lower() for value in headers.getall("Connection", []) for token in value.split(",")}

@@ -31,6 +31,7 @@ from proxy.edge.headers import (
     QUERY_HEADER,
     SKIP_HEADER,
     STATUS_HEADER,
+    as_sent,
     drop,
     end_to_end,
     for_upstream,
@@ -161,7 +162,7 @@ class SearchHandler:
         upstream, call = self._services.upstream, result.call
         if call is None:
             return await forward(request, upstream, body=received.raw or None, streamed=False, extra=extra)
-        headers = call_headers(for_upstream(request.headers), call)
+        headers = call_headers(for_upstream(as_sent(request.raw_headers)), call)
         sent_path = f"{path}?{call.params.raw}" if call.params.raw else path
         return await forward(
             request, upstream, path=sent_path, headers=headers, body=call.body or None, streamed=False, extra=extra

@@ -24,7 +24,7 @@ from proxy.core.messages import (
 )
 from proxy.core.search import Context
 from proxy.edge.buffers import BadEncoding, BufferBudget, BufferFull, BufferLease, TooLarge, decode_body
-from proxy.edge.headers import accepts_gzip, drop, for_upstream, set_header
+from proxy.edge.headers import accepts_gzip, as_sent, drop, for_upstream, set_header
 from proxy.edge.metrics import Metrics
 from proxy.edge.upstream import Upstream, UpstreamUnreachable
 from proxy.scorer.types import Scorer, ScoreRequest
@@ -91,7 +91,7 @@ class SearchIO:
         self._services = services
         self._lease = lease
         self._method = request.method
-        self._headers = for_upstream(request.headers)
+        self._headers = for_upstream(as_sent(request.raw_headers))
         self._path = path
         drop(self._headers, ["Content-Length", "Content-Encoding", "Content-Type", "Accept-Encoding"])
         if accepts_gzip(request.headers):
@@ -132,7 +132,7 @@ class SearchIO:
         started = time.monotonic()
         try:
             async with self._services.upstream.request(method, path, headers, body or None, repeatable=True) as answer:
-                status, answer_headers = answer.status, tuple(answer.headers.items())
+                status, answer_headers = answer.status, tuple(as_sent(answer.raw_headers).items())
                 try:
                     coded = await read_limited(answer.content, self._services.settings.max_response_bytes, self._lease)
                     decoded = await self._decoded(coded, answer.headers.get("Content-Encoding"))

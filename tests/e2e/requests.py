@@ -111,7 +111,13 @@ QUERIES: list[dict[str, Any]] = [
     {"bool": {"must_not": [{"match": {"title": "red"}}]}},
     {"dis_max": {"queries": [{"match": {"title": "charger"}}, {"match": {"text": "white"}}], "tie_breaker": 0.3}},
     {"constant_score": {"filter": {"term": {"tags": "red"}}, "boost": 2.5}},
-    {"boosting": {"positive": {"match": {"title": "shoe"}}, "negative": {"term": {"tags": "red"}}, "negative_boost": 0.2}},
+    {
+        "boosting": {
+            "positive": {"match": {"title": "shoe"}},
+            "negative": {"term": {"tags": "red"}},
+            "negative_boost": 0.2,
+        }
+    },
     {"function_score": {"query": {"match": {"title": "dress"}}, "field_value_factor": {"field": "price"}}},
     {"function_score": {"query": {"match": {"title": "shoe"}}, "weight": 3}},
     {"term": {"brand": "Borealis"}},
@@ -226,7 +232,12 @@ def search_errors() -> Iterator[Request]:
     yield request("GET", f"/{INDEX}/_search?q=%5B")
     yield Request("POST", f"/{INDEX}/_search", b'{"size":1}')
     yield Request("POST", f"/{INDEX}/_search", b'{"size":1}', {"Content-Type": "text/plain"})
-    yield Request("POST", f"/{INDEX}/_search", b'{"size":1}', {"Content-Type": "application/vnd.elasticsearch+json;compatible-with=3"})
+    yield Request(
+        "POST",
+        f"/{INDEX}/_search",
+        b'{"size":1}',
+        {"Content-Type": "application/vnd.elasticsearch+json;compatible-with=3"},
+    )
     yield request("DELETE", f"/{INDEX}/_search")
     yield request("PUT", f"/{INDEX}/_search", {})
     yield request("GET", f"/{INDEX}/_doc/_search")
@@ -320,7 +331,9 @@ def bulks() -> Iterator[Request]:
         {"delete": {"_id": "never-there"}},
     ]
     yield request("POST", f"/{INDEX}/_bulk", ndjson(*lines), Content_Type=NDJSON)
-    yield request("PUT", "/_bulk", ndjson({"index": {"_index": INDEX, "_id": "b2"}}, {"title": "x"}), Content_Type=NDJSON)
+    yield request(
+        "PUT", "/_bulk", ndjson({"index": {"_index": INDEX, "_id": "b2"}}, {"title": "x"}), Content_Type=NDJSON
+    )
     yield request("POST", "/_bulk", ndjson({"index": {"_id": "b3"}}, {"title": "x"}), Content_Type=NDJSON)
     yield request("POST", "/_bulk", b"", Content_Type=NDJSON)
     yield request("POST", f"/{INDEX}/_bulk", b'{"index":{}}', Content_Type=NDJSON)
@@ -396,7 +409,9 @@ def protocol() -> Iterator[Request]:
     yield request("POST", f"/{INDEX}/_search", search, Accept="text/html")
     yield request("POST", f"/{INDEX}/_search", search, X_Opaque_Id="my-id")
     yield request("GET", "/nothing-here/_search", None, X_Opaque_Id="my-id")
-    yield request("GET", f"/{INDEX}/_count", None, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    yield request(
+        "GET", f"/{INDEX}/_count", None, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    )
     for version in (7, 8, 9):
         vendor = f"application/vnd.elasticsearch+json;compatible-with={version}"
         yield request("POST", f"/{INDEX}/_search", search, Content_Type=vendor, Accept=vendor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 
 import pytest
@@ -14,6 +15,9 @@ from tests.support import Answer, ProxyThread, ask
 pytestmark = pytest.mark.engine
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
+_MEASURED = {"TASK_RESOURCE_USAGE"}
+"""Holds the CPU time of the very call (OpenSearch)."""
+
 _VOLATILE = [
     (re.compile(rb'("took(?:_in_millis)?"\s*:\s*)\d+'), rb"\1N"),
     (re.compile(rb'("(?:[a-z_]*time_in_(?:millis|nanos)|timestamp|start_time[a-z_]*)"\s*:\s*)"?[\d.:TZ-]+"?'), rb"\1N"),
@@ -27,8 +31,9 @@ _VOLATILE = [
 ]
 
 
-def normalised(body: bytes) -> bytes:
-    """Blank what differs between two calls of the engine itself."""
+def normalised(answer: Answer) -> bytes:
+    """Blank what differs between two calls of the engine itself; a compressed body is unpacked for that."""
+    body = gzip.decompress(answer.body) if answer.header("Content-Encoding") == "gzip" else answer.body
     for pattern, replacement in _VOLATILE:
         body = pattern.sub(replacement, body)
     return body
@@ -36,7 +41,9 @@ def normalised(body: bytes) -> bytes:
 
 def headers_of(answer: Answer) -> list[tuple[str, str]]:
     """The end-to-end fields in their order."""
-    return [(name, value) for name, value in answer.headers if name.lower() not in _HOP_BY_HOP]
+    return [
+        (name, "" if name in _MEASURED else value) for name, value in answer.headers if name.lower() not in _HOP_BY_HOP
+    ]
 
 
 def run(url: str, requests: list[Request]) -> list[Answer]:
@@ -55,7 +62,7 @@ def test_no_difference_without_rules(engine: Engine) -> None:
     unstable = {
         position
         for position, (first, second) in enumerate(zip(direct, again, strict=True))
-        if normalised(first.body) != normalised(second.body) or first.status != second.status
+        if normalised(first) != normalised(second) or first.status != second.status
     }
     assert len(unstable) <= len(requests) // 20, [str(requests[position]) for position in unstable]
     differences = []
@@ -65,7 +72,7 @@ def test_no_difference_without_rules(engine: Engine) -> None:
         for what, left, right in (
             ("status", (ours.status, ours.reason), (theirs.status, theirs.reason)),
             ("headers", headers_of(ours), headers_of(theirs)),
-            ("body", normalised(ours.body), normalised(theirs.body)),
+            ("body", normalised(ours), normalised(theirs)),
         ):
             if left != right:
                 differences.append(f"{one}\n  {what} through the proxy: {left!r}\n  {what} directly: {right!r}")
