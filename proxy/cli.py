@@ -85,8 +85,7 @@ def _serve(args: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve_until_signal(settings))
     except OSError as error:
-        host, port = settings.listen
-        print(f"rerank-proxy: cannot listen on {host}:{port}: {error.strerror or error}", file=sys.stderr)
+        print(f"rerank-proxy: cannot listen on {settings.listen}: {error.strerror or error}", file=sys.stderr)
         return EXIT_CANNOT_START
     except ValueError as error:
         print(f"rerank-proxy: {error}", file=sys.stderr)

@@ -29,6 +29,8 @@ class MappingFacts:
     """Multi-field (``title.keyword``) -> its parent (``title``)."""
     default_fields: tuple[str, ...] = ()
     """``index.query.default_field`` where it is set and can be read; empty: all fields."""
+    without_source: bool = False
+    """No index keeps its documents (``_source`` disabled): there is no text to be had."""
 
     def names(self) -> list[str]:
         """Return all field names but objects and the engine's own (``_id`` ...), in the mapping's order."""
@@ -85,8 +87,9 @@ def facts_from(field_caps: bytes, mapping: bytes | None, settings: bytes | None)
         capabilities = msgspec.json.decode(field_caps)["fields"]
         types = {name: frozenset(kinds) for name, kinds in capabilities.items()}
         reader = _MappingReader()
-        for index in msgspec.json.decode(mapping).values() if mapping else ():
-            reader.read(index.get("mappings", {}))
+        mappings = [index.get("mappings", {}) for index in msgspec.json.decode(mapping).values()] if mapping else []
+        for one in mappings:
+            reader.read(one)
         defaults = _default_fields(msgspec.json.decode(settings)) if settings else ()
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"the mapping's facts cannot be read: {error}") from None
@@ -97,6 +100,7 @@ def facts_from(field_caps: bytes, mapping: bytes | None, settings: bytes | None)
         copy_sources={name: tuple(sources) for name, sources in reader.copies.items()},
         multi_fields={**_guessed_multi_fields(types), **reader.multi_fields},
         default_fields=defaults,
+        without_source=bool(mappings) and all(one.get("_source", {}).get("enabled") is False for one in mappings),
     )
 
 

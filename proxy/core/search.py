@@ -132,7 +132,8 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
     template = rule.text
     if template is None:
         facts = yield from context.facts.look_up(plan.search)
-        template = choose_template(query.clauses, facts, rule.document_tokens)
+        if facts is None or not facts.without_source:
+            template = choose_template(query.clauses, facts, rule.document_tokens)
         trace.decisions["mapping"] = "read" if facts is not None else "not readable with the search's credentials"
     if template is None:
         return Reason.TEXT_UNAVAILABLE

@@ -1,0 +1,347 @@
+"""The one table of all settings, from which come reading, environment variables, flags and the reference page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from proxy.settings.kinds import (
+    MODEL,
+    SHARE,
+    SWITCH,
+    TARGET,
+    TEMPLATE,
+    Kind,
+    byte_count,
+    choice,
+    existing,
+    show_bytes,
+    whole_number,
+)
+from proxy.settings.model import MIB, Rule, Settings
+from proxy.settings.network import AUTHORIZATION, FINGERPRINT, LISTEN, UPSTREAM
+
+ENV_PREFIX = "RERANK_PROXY_"
+CONFIG_ENV = ENV_PREFIX + "CONFIG"
+PRECEDENCE = "A flag wins over an environment variable, that over the file (--config), and that over the default."
+
+_GIB = 1024 * MIB
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table: a setting, or a key of a rule."""
+
+    group: str
+    """The heading on the reference page."""
+    name: str
+    kind: Kind
+    help: str
+    example: str
+    """A value as it is written, not the default where another one says more."""
+    flag: str | None = None
+    secret: bool = False
+    """Shown nowhere."""
+    default: object = None
+    """From the dataclass."""
+
+    @property
+    def env(self) -> str:
+        """Return the environment variable; a rule's key has none."""
+        return ENV_PREFIX + self.name.upper()
+
+    @property
+    def optional(self) -> bool:
+        """Say whether there may be no value at all, which is the default then."""
+        return self.default is None
+
+
+def _unreadable(text: str) -> object:
+    raise ValueError(f"{text!r} is no list of rules")
+
+
+RULES = Kind("a list of rules", _unreadable)
+
+_ENGINE = "Engine"
+_SERVER = "Server"
+_RERANKING = "Reranking"
+_LIMITS = "Limits"
+_SCORING = "Scoring"
+_MEMORY = "What is remembered"
+
+_SETTINGS = (
+    Setting(
+        _ENGINE,
+        "upstream",
+        UPSTREAM,
+        "The engine's nodes, one URL or several, as a list or separated by commas. They take turns, and one that "
+        "cannot be reached is left out for a while.",
+        "http://localhost:9200",
+        "--upstream",
+    ),
+    Setting(
+        _ENGINE,
+        "upstream_ca",
+        existing("file"),
+        "PEM file of the authorities that may have signed the engine's certificate. None: those of the system.",
+        "/etc/rerank-proxy/ca.pem",
+        "--upstream-ca",
+    ),
+    Setting(
+        _ENGINE,
+        "upstream_fingerprint",
+        FINGERPRINT,
+        "The engine's certificate must be this one; its authority, name and dates are not looked at then.",
+        ":".join(f"{byte:02X}" for byte in range(0x10, 0x30)),
+    ),
+    Setting(
+        _ENGINE,
+        "upstream_verify",
+        SWITCH,
+        "Check the engine's certificate. Unchecked, anybody between proxy and engine can read and change everything.",
+        "true",
+        "--no-upstream-verify",
+    ),
+    Setting(
+        _ENGINE,
+        "upstream_connect_timeout_ms",
+        whole_number(1, 600_000),
+        "How long to wait for a connection to the engine before the next node is tried, in milliseconds. "
+        "An answer may take as long as it likes.",
+        "5000",
+    ),
+    Setting(
+        _ENGINE,
+        "upstream_keepalive_s",
+        whole_number(1, _DAY_S),
+        "How long an idle connection to the engine is kept, in seconds. Choose less than firewalls between them allow.",
+        "15",
+    ),
+    Setting(
+        _ENGINE,
+        "metadata_auth",
+        AUTHORIZATION,
+        "Credentials for the proxy's own checks of whether the engine answers. A search always uses its client's own.",
+        "ApiKey bm90OnJlYWw=",
+        secret=True,
+    ),
+    Setting(
+        _SERVER,
+        "listen",
+        LISTEN,
+        "The address at which clients reach the proxy. Port 0: any free port; 0.0.0.0: all of the machine's addresses.",
+        "127.0.0.1:9700",
+        "--listen",
+    ),
+    Setting(
+        _SERVER,
+        "shutdown_grace_s",
+        whole_number(0, _DAY_S),
+        "How long open requests may still take when the proxy is told to stop, in seconds. 0: not at all.",
+        "30",
+    ),
+    Setting(
+        _SERVER,
+        "log_level",
+        choice("debug", "info", "warning", "error"),
+        "The least important messages that are logged.",
+        "info",
+        "--log-level",
+    ),
+    Setting(
+        _RERANKING,
+        "rules",
+        RULES,
+        "Which searches are reranked, and how; the first rule that matches counts. Without this key there is one rule "
+        "with all its defaults; `rules: []` reranks nothing. As text: YAML or JSON.",
+        "[]",
+    ),
+    Setting(
+        _RERANKING,
+        "took",
+        SWITCH,
+        "Add the milliseconds that reranking took to the answer's `took`.",
+        "true",
+    ),
+    Setting(
+        _LIMITS,
+        "max_request_bytes",
+        byte_count(1024, _GIB),
+        "The largest body of a search that is read; searches with a larger one are forwarded as they are. Requests "
+        "that are no searches have no limit.",
+        "1MiB",
+    ),
+    Setting(
+        _LIMITS,
+        "max_response_bytes",
+        byte_count(1024, _GIB),
+        "The largest answer to a search that is read; where it is larger the client's own request is sent instead.",
+        "32MiB",
+    ),
+    Setting(
+        _LIMITS,
+        "max_buffered_bytes",
+        byte_count(1024, 1024 * _GIB),
+        "What all requests together may hold in memory; searches that find no room are forwarded as they are.",
+        "256MiB",
+    ),
+    Setting(
+        _LIMITS,
+        "max_header_bytes",
+        byte_count(8192, 16 * MIB),
+        "The longest request line, status line or header field that is accepted.",
+        "64KiB",
+    ),
+    Setting(
+        _LIMITS,
+        "max_queued_pairs",
+        whole_number(1, 100_000_000),
+        "How many pairs of query and document may wait for the model; those above it stay unscored.",
+        "20000",
+    ),
+    Setting(
+        _SCORING,
+        "scorer_threads",
+        whole_number(0, 1024),
+        "Threads that run the model. 0: one for each core that the process may use (CPU affinity, cgroup quota).",
+        "0",
+        "--scorer-threads",
+    ),
+    Setting(
+        _SCORING,
+        "model_dir",
+        existing("folder"),
+        "A folder of more models, searched before the bundled ones.",
+        "/var/lib/rerank-proxy/models",
+    ),
+    Setting(
+        _SCORING,
+        "cache_entries",
+        whole_number(0, 1_000_000_000),
+        "How many scores are kept for pairs seen before; the longest unused go first. 0: no cache.",
+        "200000",
+    ),
+    Setting(
+        _SCORING,
+        "cache_ttl_s",
+        whole_number(0, 3650 * _DAY_S),
+        "How long a score is kept, in seconds. 0: it never expires, and need not: the key is the texts and the model.",
+        "0",
+    ),
+    Setting(
+        _MEMORY,
+        "outcome_ttl_s",
+        whole_number(0, _DAY_S),
+        "How long an outcome other than `full` is remembered so that all pages of a search agree, in seconds. 0: off.",
+        "30",
+    ),
+    Setting(
+        _MEMORY,
+        "outcome_entries",
+        whole_number(0, 100_000_000),
+        "How many such outcomes are remembered. 0: off.",
+        "10000",
+    ),
+    Setting(
+        _MEMORY,
+        "mapping_ttl_s",
+        whole_number(0, _DAY_S),
+        "How long an index's mapping is remembered, for each set of credentials, in seconds. 0: off, it is read for "
+        "each search.",
+        "60",
+    ),
+)
+
+_RULE = "Rule"
+
+_RULE_KEYS = (
+    Setting(
+        _RULE,
+        "target",
+        TARGET,
+        "The rule means a search when every index, alias or wildcard that it asks for fits one of these and none that "
+        "`-` excludes. A requested wildcard is compared as it is written; a search of all indices is `*`.",
+        "products*,-products-test",
+    ),
+    Setting(
+        _RULE,
+        "text",
+        TEMPLATE,
+        "What the model reads of a hit: fields in braces. `:60` takes at most 60 tokens of one, `{{` and `}}` stand "
+        "for braces. None: the fields that the query itself searches.",
+        "{title} {brand} {bullets:60}",
+    ),
+    Setting(
+        _RULE,
+        "model",
+        MODEL,
+        "A bundled model or one of `model_dir` by name, a folder by path, or `identity`: the engine's order is kept.",
+        "base",
+        "--model",
+    ),
+    Setting(
+        _RULE,
+        "window",
+        whole_number(1, 10_000),
+        "How many of the engine's first hits are reranked. More find more, and take longer.",
+        "50",
+        "--window",
+    ),
+    Setting(
+        _RULE,
+        "budget_ms",
+        whole_number(1, 3_600_000),
+        "How long scoring may take, in milliseconds from the end of the engine's answer. Hits not scored by then stay "
+        "below those that are, in the engine's order.",
+        "500",
+        "--budget-ms",
+    ),
+    Setting(
+        _RULE,
+        "document_tokens",
+        whole_number(1, 100_000),
+        "How many tokens of a hit's text the model reads.",
+        "128",
+    ),
+    Setting(
+        _RULE,
+        "blend",
+        SHARE,
+        "The engine's share of the order, both scores stretched to 0..1 over the window. 0: the model alone.",
+        "0.0",
+    ),
+    Setting(
+        _RULE,
+        "scores",
+        choice("replace", "keep"),
+        "The `_score` that clients see: `replace`: one that falls with the new order; `keep`: the engine's.",
+        "replace",
+    ),
+)
+
+
+def _with_defaults(rows: Iterable[Setting], model: type[Settings] | type[Rule]) -> dict[str, Setting]:
+    defaults = model()
+    return {row.name: replace(row, default=getattr(defaults, row.name)) for row in rows}
+
+
+SETTINGS = _with_defaults(_SETTINGS, Settings)
+RULE_KEYS = _with_defaults(_RULE_KEYS, Rule)
+"""By name, in the order of the reference page."""
+
+
+def show_value(row: Setting, value: object) -> str:
+    """Write a value as it is written in the file, for people; ``none`` where there is none."""
+    if value is None:
+        return "none"
+    if row.name == "rules":
+        return "one rule with all defaults"
+    if row.name.endswith("_bytes") and isinstance(value, int):
+        return show_bytes(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple) and row.kind.many:
+        return ",".join(map(str, value))
+    return value.as_posix() if isinstance(value, Path) else str(value)
