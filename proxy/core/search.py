@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from proxy.core.doc_fields import choose_template
 from proxy.core.document import field_paths, render
 from proxy.core.facts import FactsMemory
+from proxy.core.mapping import MappingFacts
 from proxy.core.messages import (
     Forwarded,
     Need,
@@ -131,7 +132,7 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
     trace.decisions["query_text"] = {"text": query.text, "source": query.source}
     template = rule.text
     if template is None:
-        facts = yield from context.facts.look_up(plan.search)
+        facts = yield from _look_up(plan.search, context, trace)
         if facts is None or not facts.without_source:
             template = choose_template(query.clauses, facts, rule.document_tokens)
         trace.decisions["mapping"] = "read" if facts is not None else "not readable with the search's credentials"
@@ -139,6 +140,20 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
         return Reason.TEXT_UNAVAILABLE
     trace.decisions["text"] = str(template)
     return _Prepared(query.text, template, _added_fields(plan, template))
+
+
+def _look_up(search: Search, context: Context, trace: Trace) -> Generator[Need, Any, MappingFacts | None]:
+    """Look the mapping's facts up and note how long the engine took for it."""
+    lookup = context.facts.look_up(search)
+    try:
+        need = next(lookup)
+        while True:
+            answer: UpstreamAnswer = yield need
+            trace.add_time("mapping", answer.started, answer.finished)
+            need = lookup.send(answer)
+    except StopIteration as found:
+        facts: MappingFacts | None = found.value
+        return facts
 
 
 def _added_fields(plan: Plan, template: Template) -> tuple[str, ...]:

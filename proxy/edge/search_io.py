@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 from aiohttp import web
@@ -130,6 +130,10 @@ class SearchIO:
 
     async def _ask(self, method: str, path: str, headers: CIMultiDict[str], body: bytes) -> UpstreamAnswer:
         started = time.monotonic()
+        answer = await self._read_answer(method, path, headers, body)
+        return replace(answer, started=started, finished=time.monotonic())
+
+    async def _read_answer(self, method: str, path: str, headers: CIMultiDict[str], body: bytes) -> UpstreamAnswer:
         try:
             async with self._services.upstream.request(method, path, headers, body or None, repeatable=True) as answer:
                 status, answer_headers = answer.status, tuple(as_sent(answer.raw_headers).items())
@@ -137,14 +141,12 @@ class SearchIO:
                     coded = await read_limited(answer.content, self._services.settings.max_response_bytes, self._lease)
                     decoded = await self._decoded(coded, answer.headers.get("Content-Encoding"))
                 except (TooLarge, BufferFull, BadEncoding) as error:
-                    return UpstreamAnswer(status, answer_headers, failure=_FAILURES[type(error)], started=started)
+                    return UpstreamAnswer(status, answer_headers, failure=_FAILURES[type(error)])
                 except (aiohttp.ClientError, OSError) as error:
-                    garbled = UpstreamFailure.GARBLED
-                    return UpstreamAnswer(status, answer_headers, failure=garbled, detail=str(error), started=started)
+                    return UpstreamAnswer(status, answer_headers, failure=UpstreamFailure.GARBLED, detail=str(error))
         except UpstreamUnreachable as error:
-            failure = UpstreamFailure.UNREACHABLE
-            return UpstreamAnswer(0, failure=failure, detail=error.detail, started=started)
-        return UpstreamAnswer(status, answer_headers, decoded, started=started, finished=time.monotonic())
+            return UpstreamAnswer(0, failure=UpstreamFailure.UNREACHABLE, detail=error.detail)
+        return UpstreamAnswer(status, answer_headers, decoded)
 
     async def _decoded(self, coded: bytes, coding: str | None) -> bytes:
         limit = self._services.settings.max_response_bytes
