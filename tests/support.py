@@ -1,4 +1,4 @@
-"""A proxy on a thread of its own, so that tests with blocking clients can talk to it; and a client that changes nothing."""
+"""A proxy on a thread of its own, so that blocking clients can talk to it; and a client that changes nothing."""
 
 from __future__ import annotations
 

@@ -116,9 +116,12 @@ def test_version() -> None:
 
 
 def test_a_missing_model_degrades_and_does_not_stop(tmp_path: Path) -> None:
-    with ScriptedEngine() as engine, serving("--upstream", engine.url, "--model", "no-such-model") as (_, url, _found):
-        with urllib.request.urlopen(f"{url}/_rerank/health/ready") as answer:
-            page = answer.read().decode()
+    with (
+        ScriptedEngine() as engine,
+        serving("--upstream", engine.url, "--model", "no-such-model") as (_, url, _found),
+        urllib.request.urlopen(f"{url}/_rerank/health/ready") as answer,
+    ):
+        page = answer.read().decode()
     assert '"status": "degraded"' in page
     assert "no model 'no-such-model'" in page
 

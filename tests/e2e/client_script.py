@@ -1,4 +1,4 @@
-"""Uses the official Elasticsearch client, sync and async, whichever version is on the path: ``client_script.py URL``."""
+"""Uses the official Elasticsearch client, sync and async, of whichever version is there: ``client_script.py URL``."""
 
 from __future__ import annotations
 

@@ -433,7 +433,7 @@ def odd_paths() -> Iterator[Request]:
         f"/{INDEX}/%5Fsearch",
         f"/{INDEX}/_search/",
         f"/{INDEX}/_count?q=a%2Bb&&q",
-        f"/%63atalogue/_count",
+        "/%63atalogue/_count",
         "/%3Ccatalogue-%7Bnow%2Fd%7D%3E/_search",
         f"/{INDEX}*,-nothing*/_count",
         "/_no_such_api",

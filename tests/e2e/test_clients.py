@@ -16,10 +16,11 @@ from proxy.scorer.dummy import DummyModel
 from proxy.scorer.pool import ThreadScorer
 from proxy.settings import Listen, Settings
 from tests.e2e.client_script import INDEX, QUERY, actions, check_search
-from tests.engines import Engine
+from tests.engines import Engine, cache_folder
 from tests.support import ProxyThread
 
 pytestmark = pytest.mark.engine
+
 
 def dummy_scorer() -> ThreadScorer:
     return ThreadScorer({"base": DummyModel}, MemoryScoreCache(1000), 2)
@@ -33,7 +34,7 @@ def proxy(engine: Engine) -> Iterator[ProxyThread]:
 
 
 def client_8() -> str:
-    """Install the client of version 8 into a folder of its own: both versions need other releases of their transport."""
+    """Install the client of version 8 into a folder of its own: the versions need different transports."""
     folder = cache_folder() / "elasticsearch-8"
     if not (folder / "elasticsearch").is_dir():
         command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", str(folder)]
@@ -62,7 +63,7 @@ def test_elasticsearch_client(engine: Engine, proxy: ProxyThread) -> None:
 
 def test_opensearch_client(engine: Engine, proxy: ProxyThread) -> None:
     if engine.name != "os":
-        pytest.skip("for OpenSearch; Elasticsearch has clients of its own, tested here too")
+        pytest.skip("not for Elasticsearch, which has clients of its own, tested above")
     client = opensearchpy.OpenSearch(proxy.url, http_compress=True)
     client.indices.delete(index=INDEX, ignore=[404])
     client.indices.create(index=INDEX)
@@ -76,7 +77,7 @@ def test_opensearch_client(engine: Engine, proxy: ProxyThread) -> None:
 
 async def test_async_opensearch_client(engine: Engine, proxy: ProxyThread) -> None:
     if engine.name != "os":
-        pytest.skip("for OpenSearch; Elasticsearch has clients of its own, tested here too")
+        pytest.skip("not for Elasticsearch, which has clients of its own, tested above")
     async with opensearchpy.AsyncOpenSearch(proxy.url) as client:
         await client.indices.delete(index=INDEX, ignore=[404])
         await client.indices.create(index=INDEX)

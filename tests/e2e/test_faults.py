@@ -80,7 +80,7 @@ class ScriptedEngine:
             runner = web.AppRunner(app)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = "http://127.0.0.1:{}".format(runner.addresses[0][1])
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
             self._started.set()
             await self._stop.wait()
             await runner.cleanup()

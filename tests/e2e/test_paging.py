@@ -130,9 +130,7 @@ def test_all_but_the_order_is_the_engines(engine: Engine, proxy: ProxyThread) ->
         ({}, "?typed_keys&rest_total_hits_as_int=true"),
     ],
 )
-def test_hits_are_the_engines_bytes(
-    engine: Engine, proxy: ProxyThread, body: dict[str, Any], parameters: str
-) -> None:
+def test_hits_are_the_engines_bytes(engine: Engine, proxy: ProxyThread, body: dict[str, Any], parameters: str) -> None:
     asked = {"query": {"match": {"title": "wireless headphones"}}, **body, "size": WINDOW}
     direct, ours = search(engine.url, asked, parameters), search(proxy.url, asked, parameters)
     assert ours.header("X-Rerank-Status") == "full"

@@ -35,8 +35,11 @@ def proxy(engine: Engine) -> Iterator[ProxyThread]:
 def test_dev_queries_get_better(engine: Engine, proxy: ProxyThread, fields: str, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     status = main(
-        ["evaluate", "--url", proxy.url, "--engine", engine.url, "--index", "esci", "--fields", fields]
-        + ["--judgments", str(esci_dir() / "judgments.dev.jsonl"), "--json", str(report)]
+        [
+            "evaluate",
+            *("--url", proxy.url, "--engine", engine.url, "--index", "esci", "--fields", fields),
+            *("--judgments", str(esci_dir() / "judgments.dev.jsonl"), "--json", str(report)),
+        ]
     )
     assert status == 0
     measured: dict[str, Any] = json.loads(report.read_text())

@@ -1,0 +1,44 @@
+"""Engines as fixtures: each is started once a test run, when the first test asks for it, and stopped at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engines import RELEASES, Engine, available, start
+
+
+def _running(name: str) -> Iterator[Engine]:
+    missing = available(name)
+    if missing is not None:
+        if os.environ.get("RERANK_REQUIRE_ENGINES") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    engine = start(name)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="session", name="es8")
+def _es8() -> Iterator[Engine]:
+    yield from _running("es8")
+
+
+@pytest.fixture(scope="session", name="es9")
+def _es9() -> Iterator[Engine]:
+    yield from _running("es9")
+
+
+@pytest.fixture(scope="session", name="opensearch")
+def _opensearch() -> Iterator[Engine]:
+    yield from _running("os")
+
+
+@pytest.fixture(scope="session", params=list(RELEASES))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn."""
+    name = {"os": "opensearch"}.get(request.param, request.param)
+    running: Engine = request.getfixturevalue(name)
+    return running
