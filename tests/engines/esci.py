@@ -29,7 +29,7 @@ def load_esci(engine: Engine) -> str:
     if engine.url not in _loaded:
         analyzer = "english" if engine.name == "os" else "standard"  # the bare Elasticsearch has no other
         command = [sys.executable, "-m", "esci_loader", "--url", engine.url, "--index", INDEX, "--recreate"]
-        products = esci_dir() / "official" / "shopping_queries_dataset_products.parquet"
+        products = esci_dir() / "products.jsonl.gz"
         ran = subprocess.run(
             [*command, "--analyzer", analyzer, str(products)], capture_output=True, text=True, timeout=300, check=False
         )

@@ -106,6 +106,8 @@ def _elasticsearch(release: Release, folder: Path, home: Path, port: int) -> lis
 def _opensearch(release: Release, folder: Path, home: Path, port: int) -> list[str]:
     # The first node listens one above the base port.
     runner = ["org.codelibs.opensearch.runner.OpenSearchRunner", "-numOfNode", "1", "-baseHttpPort", str(port - 1)]
+    # Nodes of one name on one machine would join into one cluster.
+    runner += ["-clusterName", home.name]
     return [str(java_for(release)), *_HEAP, "-cp", f"{folder}/lib/*", *runner, "-basePath", str(home / "data")]
 
 
