@@ -57,10 +57,10 @@ def test_load_on_a_real_engine(engine: Engine, products: Path) -> None:
 
 
 @pytest.mark.engine
-def test_rejected_documents_are_counted_and_shown(opensearch: Engine, tmp_path: Path) -> None:
+def test_rejected_documents_are_counted_and_shown(engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "products.jsonl"
-    path.write_text('{"asin": "A1", "title": "fine"}\n{"asin": "' + "x" * 600 + '", "title": "id too long"}\n{bad\n')
-    ran = run("--url", opensearch.url, "--index", "rejecting", "--recreate", str(path))
+    path.write_text('{"asin": "A1", "title": "fine"}\n{"asin": "A2", "ratings": 99999999999}\n{bad\n')
+    ran = run("--url", engine.url, "--index", "rejecting", "--analyzer", "standard", "--recreate", str(path))
     assert ran.returncode == 1
     assert "1 products indexed, 1 rejected, 1 unreadable" in ran.stdout
     assert f"{path}:3: no JSON" in ran.stderr

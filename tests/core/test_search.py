@@ -1,0 +1,635 @@
+"""One search through the core's generator, with an engine and a scorer that do as the test says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proxy.core.messages import (
+    Forwarded,
+    NeedLookup,
+    NeedScores,
+    NeedSearch,
+    Outcome,
+    Reason,
+    Relayed,
+    Rewritten,
+    SearchCall,
+    Status,
+    UpstreamAnswer,
+    UpstreamFailure,
+)
+from proxy.core.params import Params
+from proxy.core.ranking import sigmoid
+from proxy.core.search import IDENTITY, WindowTrace
+from proxy.scorer.types import ScoreResult
+from proxy.settings import Rule, parse_template
+from tests.core.fake_engine import (
+    FINISHED,
+    JSON_HEADERS,
+    FakeEngine,
+    Setup,
+    StoredHit,
+    error,
+    make_context,
+    make_search,
+    ok,
+    plain,
+    raw_hits,
+    scores_by_text,
+    search_answer,
+)
+from tests.core.test_mapping import caps, mapping
+
+QUERY = {"match": {"title": "red shoes"}}
+RULE = Rule(text=parse_template("{title}"), window=4, budget_ms=500)
+NAMES = "abcdef"
+LOGITS: dict[str, float | None] = {"a": -1.0, "b": 2.0, "c": 2.0, "d": 5.0, "e": 9.0, "f": 9.0}
+
+
+def stored(name: str, score: str, title: str | None = "", **more: Any) -> StoredHit:
+    """Return a hit whose title is its name; None: it has no title."""
+    fields = {"color": ["red"]} if title is None else {"title": [title or name], "color": ["red"]}
+    return StoredHit(name, score.encode(), b'{"n":1.10,"name":"%s"}' % name.encode(), fields, **more)
+
+
+SIX = [stored(name, f"{6 - place}.0") for place, name in enumerate(NAMES)]
+
+
+def make(
+    hits: list[StoredHit] | None = None,
+    rule: Rule = RULE,
+    logits: dict[str, float | None] | None = None,
+    **more: Any,
+) -> Setup:
+    engine = FakeEngine(SIX if hits is None else hits)
+    return Setup(engine, scores_by_text({**LOGITS, **(logits or {})}), rule, **more)
+
+
+def ask(setup: Setup, body: dict[str, Any] | None = None, query_string: str = "", **more: Any) -> Rewritten:
+    result = setup.run(make_search({"query": QUERY, **(body or {})}, query_string, **more))
+    assert isinstance(result, Rewritten), result
+    return result
+
+
+def ids(body: bytes) -> str:
+    return "".join(json.loads(hit["_id"]) for hit in raw_hits(body))
+
+
+def scores(body: bytes) -> list[float]:
+    return [float(hit["_score"]) for hit in raw_hits(body)]
+
+
+# --- full -------------------------------------------------------------------------------------------------------
+
+
+def test_full() -> None:
+    setup = make()
+    result = ask(setup)
+    assert result.outcome == Outcome(Status.FULL)
+    assert [type(need) for need in setup.needs] == [NeedSearch, NeedScores]
+    assert setup.needs[0] == NeedSearch(
+        SearchCall(
+            Params(""), b'{"query": {"match": {"title": "red shoes"}},"size":10,"fields":["title"]}', "application/json"
+        )
+    )
+    # the window of four in its new order, ties as they were, then the tail
+    assert ids(result.body) == "dbcaef"
+    assert scores(result.body) == pytest.approx([1 + sigmoid(5), 1 + sigmoid(2), 1 + sigmoid(2), 1 + sigmoid(-1), 2 / 3, 0.5])
+    whole = json.loads(result.body)
+    assert whole["hits"]["max_score"] == pytest.approx(1 + sigmoid(5))
+    assert whole["took"] == 7 + 30
+    assert whole["aggregations"] == {"a": {"value": 1.5}}
+    assert b'"a":{"value":1.50}' in result.body
+    assert all("fields" not in hit for hit in raw_hits(result.body))
+
+
+def test_what_is_asked_of_the_scorer() -> None:
+    setup = make(rule=replace(RULE, document_tokens=77, model="other", budget_ms=250))
+    ask(setup)
+    need = setup.needs[1]
+    assert isinstance(need, NeedScores)
+    assert (need.model, need.query, need.document_tokens) == ("other", "red shoes", 77)
+    assert [plain(document) for document in need.documents] == list("abcd")
+    # the budget runs from the end of the engine's answer
+    assert need.deadline == FINISHED + 0.250
+
+
+@pytest.mark.parametrize(
+    ("body", "query_string", "page", "asked"),
+    [
+        ({}, "", "dbcaef", 10),
+        ({"size": 2}, "", "db", 4),
+        ({"from": 2, "size": 2}, "", "ca", 4),
+        ({"from": 3, "size": 2}, "", "ae", 5),
+        ({"from": 3, "size": 9}, "", "aef", 12),
+        ({}, "from=1&size=1", "b", 4),
+        ({"from": 0, "size": 5}, "from=3", "aef", 8),
+    ],
+)
+def test_pages_in_and_across_the_window(body: dict[str, Any], query_string: str, page: str, asked: int) -> None:
+    setup = make()
+    result = ask(setup, body, query_string)
+    assert ids(result.body) == page
+    assert json.loads(setup.engine.calls[0].body)["size"] == asked
+    assert json.loads(result.body)["hits"]["max_score"] == pytest.approx(1 + sigmoid(5))
+
+
+def test_past_the_window() -> None:
+    setup = make()
+    result = ask(setup, {"from": 4, "size": 2})
+    assert result.outcome == Outcome(Status.SKIPPED, Reason.PAST_WINDOW)
+    assert len(setup.needs) == 1
+    assert json.loads(setup.engine.calls[0].body) == {"query": QUERY, "from": 4, "size": 2}
+    assert ids(result.body) == "ef"
+    assert scores(result.body) == pytest.approx([2 / 3, 0.5])
+    assert json.loads(result.body)["hits"]["max_score"] == pytest.approx(6 / 7)
+
+
+def test_past_the_last_hit() -> None:
+    result = ask(make(), {"from": 40, "size": 2})
+    assert result.outcome.reason is Reason.PAST_WINDOW
+    assert raw_hits(result.body) == []
+
+
+def test_no_hits() -> None:
+    setup = make([])
+    result = ask(setup)
+    assert result.outcome == Outcome(Status.FULL)
+    assert len(setup.needs) == 1
+    assert result.body == search_answer([], 0, b"null")
+
+
+def test_max_score_null_stays_null_and_sort_values_too() -> None:
+    hits = [replace(hit, own={"sort": b'[6.0,"x"]'}) for hit in SIX]
+    setup = make(hits)
+    setup.engine.max_score = b"null"
+    result = ask(setup, {"sort": ["_score", "name"]})
+    assert json.loads(result.body)["hits"]["max_score"] is None
+    assert all(hit["sort"] == b'[6.0,"x"]' for hit in raw_hits(result.body))
+
+
+def test_took_is_left_alone_where_it_is_so_set() -> None:
+    setup = make(context=make_context(add_took=False))
+    assert json.loads(ask(setup).body)["took"] == 7
+
+
+def test_scores_keep() -> None:
+    setup = make(rule=replace(RULE, scores="keep"))
+    result = ask(setup)
+    assert ids(result.body) == "dbcaef"
+    wanted = {hit.id: {key: bytes(value) for key, value in raw_hits(search_answer([hit.raw([], False)], 1, b"0"))[0].items()} for hit in SIX}
+    assert raw_hits(result.body) == [wanted[name] for name in "dbcaef"]
+    assert json.loads(result.body)["hits"]["max_score"] == 6.0
+    behind = setup.run(make_search({"query": QUERY, "from": 4}))
+    assert behind == Forwarded(Outcome(Status.SKIPPED, Reason.PAST_WINDOW), None)
+
+
+def test_blend() -> None:
+    result = ask(make(rule=replace(RULE, blend=1.0)))
+    assert ids(result.body) == "abcdef"
+    assert scores(result.body)[:4] == pytest.approx([2, 1 + 2 / 3, 1 + 1 / 3, 1])
+
+
+def test_pretty_answer() -> None:
+    setup = make()
+    setup.engine.pretty = True
+    result = ask(setup, query_string="pretty")
+    assert result.body.endswith(b"}\n")
+    assert b'"max_score" : 1.9933072' in result.body
+    assert ids(result.body) == "dbcaef"
+
+
+# --- explanations -----------------------------------------------------------------------------------------------
+
+
+def explained(result: Rewritten) -> list[tuple[float, str, Any]]:
+    rows = []
+    for hit in raw_hits(result.body):
+        explanation = json.loads(hit["_explanation"])
+        assert explanation["value"] == json.loads(hit["_score"])
+        rows.append((explanation["value"], explanation["description"], explanation["details"]))
+    return rows
+
+
+EXPLAINED = [replace(hit, own={"_explanation": b'{"value":%s,"description":"bm25"}' % hit.score}) for hit in SIX]
+
+
+def test_explanations_wrap_the_engines() -> None:
+    rows = explained(ask(make(EXPLAINED), {"explain": True}))
+    assert rows[0][1] == "reranked by model base, logit 5: 1 + sigmoid(logit)"
+    assert rows[0][2] == [{"value": 3.0, "description": "bm25"}]
+    assert rows[4][1].startswith("past the reranked window")
+
+
+def test_explanations_behind_the_window() -> None:
+    rows = explained(ask(make(EXPLAINED), {"explain": True, "from": 5}))
+    assert rows[0][1].startswith("past the reranked window")
+    assert rows[0][2] == [{"value": 1.0, "description": "bm25"}]
+
+
+def test_explanations_of_what_was_not_scored_and_of_a_remembered_order() -> None:
+    setup = make(EXPLAINED, logits={"c": None, "d": None})
+    for body in ({"explain": True}, {"explain": True, "size": 6}):
+        rows = explained(ask(setup, body))
+        assert [description.split(",")[0] for _, description, _ in rows[:4]] == [
+            "reranked by model base",
+            "reranked by model base",
+            "not scored by the reranking model; its place follows from the engine's order",
+            "not scored by the reranking model; its place follows from the engine's order",
+        ] or [description.startswith(("reranked", "reranked", "not", "not")) for _, description, _ in rows[:4]] == [True] * 4
+        assert "logit 2" in rows[0][1]
+    rows = explained(ask(make(EXPLAINED, rule=replace(RULE, blend=0.5)), {"explain": True}))
+    assert "blend of logit and engine score (0.5)" in rows[0][1]
+
+
+# --- partial ----------------------------------------------------------------------------------------------------
+
+
+def test_partial() -> None:
+    setup = make(logits={"c": None, "d": None})
+    result = ask(setup)
+    assert str(result.outcome) == "partial; reason=budget; scored=2/4"
+    assert ids(result.body) == "bacdef"
+    assert scores(result.body) == pytest.approx([1 + sigmoid(2), 1 + sigmoid(-1), 0.8, 0.75, 2 / 3, 0.5])
+
+
+def test_nothing_scored_in_time() -> None:
+    result = ask(make(logits=dict.fromkeys(NAMES)))
+    assert str(result.outcome) == "partial; reason=budget; scored=0/4"
+    assert ids(result.body) == "abcdef"
+    assert json.loads(result.body)["hits"]["max_score"] == pytest.approx(6 / 7)
+
+
+def test_the_other_pages_take_the_order_of_a_partial_one() -> None:
+    setup = make(logits={"c": None, "d": None})
+    assert ids(ask(setup, {"size": 2}).body) == "ba"
+    setup.score = scores_by_text(LOGITS)  # everything is in the cache by now
+    second = ask(setup, {"size": 2, "from": 2})
+    assert ids(second.body) == "cd"
+    assert str(second.outcome) == "partial; reason=budget; scored=2/4"
+    assert not any(isinstance(need, NeedScores) for need in setup.needs)
+    # the page that met it tries again, and when it goes well, all pages do
+    first = ask(setup, {"size": 2})
+    assert (ids(first.body), first.outcome.status) == ("db", Status.FULL)
+    assert ids(ask(setup, {"size": 2, "from": 2}).body) == "ca"
+
+
+def test_other_hits_are_another_window() -> None:
+    setup = make(logits={"c": None, "d": None})
+    ask(setup, {"size": 2})
+    setup.engine.hits = SIX[1:]
+    setup.score = scores_by_text(LOGITS)
+    assert ask(setup, {"size": 2, "from": 2}).outcome.status is Status.FULL
+
+
+def test_without_memory_each_page_stands_alone() -> None:
+    setup = make(logits={"c": None, "d": None}, context=make_context(ttl_s=0))
+    ask(setup, {"size": 2})
+    setup.score = scores_by_text(LOGITS)
+    assert ask(setup, {"size": 2, "from": 2}).outcome.status is Status.FULL
+
+
+def test_what_is_remembered_of_one_text_is_not_used_for_another() -> None:
+    setup = make(logits={"c": None, "d": None})
+    ext = {"ext": {"rerank": {"query_context": {"query_text": "blue"}}}}
+    ask(setup, {"size": 2, **ext})
+    ext = {"ext": {"rerank": {"query_context": {"query_text": "green"}}}}
+    ask(setup, {"size": 2, "from": 2, **ext})
+    assert isinstance(setup.needs[-1], NeedScores)
+    assert setup.needs[-1].query == "green"
+
+
+# --- no text ----------------------------------------------------------------------------------------------------
+
+
+def test_a_hit_without_text_keeps_its_place() -> None:
+    hits = [SIX[0], stored("b", "5.0", None), *SIX[2:]]
+    setup = make(hits)
+    result = ask(setup)
+    assert result.outcome == Outcome(Status.FULL)
+    assert ids(result.body) == "dbcaef"
+    assert scores(result.body)[1] == scores(result.body)[0]
+    assert isinstance(setup.needs[1], NeedScores)
+    assert len(setup.needs[1].documents) == 3
+
+
+def without_text(count: int) -> list[StoredHit]:
+    return [stored(hit.id, hit.score.decode(), None if place < count else "") for place, hit in enumerate(SIX)]
+
+
+def test_half_with_text_is_enough() -> None:
+    assert ask(make(without_text(2))).outcome == Outcome(Status.FULL)
+
+
+def test_too_few_with_text() -> None:
+    setup = make([replace(hit, index="i2" if place else "i1") for place, hit in enumerate(without_text(3))])
+    result = ask(setup, {"fields": ["color"]})
+    assert result.outcome == Outcome(Status.SKIPPED, Reason.NO_TEXT)
+    assert ids(result.body) == "abcdef"
+    assert scores(result.body) == [6, 5, 4, 3, 2, 1]
+    assert json.loads(result.body)["took"] == 7
+    assert [json.loads(hit["fields"]) for hit in raw_hits(result.body)] == [{"color": ["red"]}] * 6
+    assert [subject for subject, _ in setup.trace.warnings] == ["index i1", "index i2"]
+    # the other pages do not try
+    assert setup.run(make_search({"query": QUERY, "fields": ["color"], "from": 2})) == Forwarded(result.outcome, None)
+    # and are reranked again when the first page finds texts
+    setup.engine.hits = SIX
+    assert ask(setup, {"fields": ["color"]}).outcome.status is Status.FULL
+    assert ask(setup, {"fields": ["color"], "from": 2}).outcome.status is Status.FULL
+
+
+# --- fields that are asked for ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "sent", "left"),
+    [
+        ({}, ["title"], None),
+        ({"fields": ["color"]}, ["color", "title"], {"color": ["red"]}),
+        ({"fields": ["ti*"]}, ["ti*"], {"title": ["d"]}),
+        ({"fields": [{"field": "title"}]}, [{"field": "title"}], {"title": ["d"]}),
+        ({"fields": ["title", "color"]}, ["title", "color"], {"color": ["red"], "title": ["d"]}),
+        ({"_source": False}, ["title"], None),
+    ],
+)
+def test_only_our_own_fields_are_taken_out(body: dict[str, Any], sent: list[Any], left: dict[str, Any] | None) -> None:
+    setup = make()
+    result = ask(setup, body)
+    assert json.loads(setup.engine.calls[0].body)["fields"] == sent
+    first = raw_hits(result.body)[0]
+    assert (json.loads(first["fields"]) if "fields" in first else None) == left
+
+
+def test_a_field_that_the_client_gets_by_other_means_stays() -> None:
+    setup = make([replace(hit, own={"fields": b'{"title":["%s"]}' % hit.id.encode()}) for hit in SIX])
+    setup.engine.hits = [replace(hit, fields={}) for hit in setup.engine.hits]
+    result = ask(setup, {"collapse": {"field": "title"}})
+    assert "fields" not in json.loads(setup.engine.calls[0].body)
+    assert result.outcome == Outcome(Status.FULL)
+    assert json.loads(raw_hits(result.body)[0]["fields"]) == {"title": ["d"]}
+
+
+# --- without a template -----------------------------------------------------------------------------------------
+
+
+def lookups(**more: UpstreamAnswer) -> Callable[[NeedLookup], UpstreamAnswer]:
+    answers = {"_field_caps": ok(caps(title="text", brand="keyword")), "_mapping": ok(b"{}"), **more}
+    return lambda need: answers.get(need.api, error(404))
+
+
+def test_the_template_follows_from_query_and_mapping() -> None:
+    setup = make(rule=replace(RULE, text=None), look_up=lookups())
+    result = ask(setup)
+    assert result.outcome == Outcome(Status.FULL)
+    assert [type(need) for need in setup.needs] == [NeedLookup, NeedLookup, NeedLookup, NeedSearch, NeedScores]
+    assert setup.trace.decisions["text"] == "{title}"
+    assert setup.trace.decisions["mapping"] == "read"
+    ask(setup)
+    assert not any(isinstance(need, NeedLookup) for need in setup.needs)
+
+
+def test_a_mapping_that_may_not_be_read() -> None:
+    setup = make(rule=replace(RULE, text=None), look_up=lambda need: error(403))
+    assert ask(setup).outcome == Outcome(Status.FULL)
+    assert "not readable" in setup.trace.decisions["mapping"]
+    result = setup.run(make_search({"query": {"query_string": {"query": "x"}}}))
+    assert result == Forwarded(Outcome(Status.SKIPPED, Reason.TEXT_UNAVAILABLE), None)
+
+
+def test_indices_without_source_have_no_text() -> None:
+    bare = ok(json.dumps({"i": {"mappings": {"_source": {"enabled": False}}}}).encode())
+    setup = make(rule=replace(RULE, text=None), look_up=lookups(_mapping=bare))
+    assert setup.run(make_search({"query": QUERY})).outcome == Outcome(Status.SKIPPED, Reason.TEXT_UNAVAILABLE)
+
+
+def test_copies_are_read_where_they_come_from() -> None:
+    answers = lookups(
+        _field_caps=ok(caps(title="text", all="text")),
+        _mapping=ok(mapping({"title": {"type": "text", "copy_to": "all"}, "all": {"type": "text"}})),
+    )
+    setup = make(rule=replace(RULE, text=None), look_up=answers)
+    ask(setup, {"query": {"match": {"all": "red shoes"}}})
+    assert setup.trace.decisions["text"] == "{title}"
+
+
+# --- skipped ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "reason"),
+    [
+        ({"query": {"match_all": {}}}, {}, Reason.NO_QUERY_TEXT),
+        ({"size": 0}, {}, Reason.SIZE_ZERO),
+        ({"sort": ["price"]}, {}, Reason.SORT),
+        ({}, {"asked_to_skip": True}, Reason.ASKED),
+        ({}, {"query_string": "scroll=1m"}, Reason.SCROLL),
+    ],
+)
+def test_skipped(body: dict[str, Any], more: dict[str, Any], reason: Reason) -> None:
+    setup = make()
+    result = setup.run(make_search({"query": QUERY, **body}, **more))
+    assert result == Forwarded(Outcome(Status.SKIPPED, reason), None)
+    assert setup.needs == []
+
+
+def test_q_gives_the_query_text() -> None:
+    setup = make()
+    result = setup.run(make_search(b"", "q=title:shoes+-blue&routing=a"))
+    assert result.outcome == Outcome(Status.FULL)
+    assert isinstance(setup.needs[1], NeedScores)
+    assert setup.needs[1].query == "shoes"
+    assert setup.engine.calls[0].params == Params("q=title:shoes+-blue&routing=a")
+
+
+def test_a_given_text_takes_the_place_of_the_querys() -> None:
+    setup = make()
+    setup.run(make_search({"query": {"match_all": {}}}, query_text="boots"))
+    assert isinstance(setup.needs[1], NeedScores)
+    assert setup.needs[1].query == "boots"
+
+
+# --- fallback ---------------------------------------------------------------------------------------------------
+
+
+def shard_failure() -> UpstreamAnswer:
+    good = search_answer([SIX[0].raw([], False)], 1, b"6.0")
+    return ok(good.replace(b'"failed":0', b'"failed":1'))
+
+
+def failed(failure: UpstreamFailure) -> UpstreamAnswer:
+    return UpstreamAnswer(200, JSON_HEADERS, failure=failure)
+
+
+FALLBACKS = [
+    (error(400), Reason.UPSTREAM_ERROR),
+    (error(413), Reason.UPSTREAM_ERROR),
+    (error(500), Reason.UPSTREAM_ERROR),
+    (error(201), Reason.UPSTREAM_ERROR),
+    (shard_failure(), Reason.SHARD_FAILURES),
+    (ok(b"<html>"), Reason.UNPARSABLE),
+    (ok(b"{}"), Reason.UNPARSABLE),
+    (ok(b'{"hits":{"hits":[{"_source":"\\ud800"}]}}'), Reason.UNPARSABLE),
+    (ok(b'{"hits":{"hits":[{"_score":"high"}]}}'), Reason.UNPARSABLE),
+    (ok(b'{"hits":{"hits":[{"_score":1.0,"fields":{"title":[%s]}}]}}' % (b"1" * 5000)), Reason.UNPARSABLE),
+    (ok(b'{"_shards":"\\ud800","hits":{"hits":[]}}'), Reason.UNPARSABLE),
+    (ok(b"---", [("content-type", "application/yaml")]), Reason.UNPARSABLE),
+    (ok(b"{}", []), Reason.UNPARSABLE),
+    (failed(UpstreamFailure.TOO_LARGE), Reason.ANSWER_TOO_LARGE),
+    (failed(UpstreamFailure.BUSY), Reason.BUSY),
+    (failed(UpstreamFailure.GARBLED), Reason.UNPARSABLE),
+]
+
+
+@pytest.mark.parametrize(("answer", "reason"), FALLBACKS)
+def test_the_clients_own_request_is_sent_once(answer: UpstreamAnswer, reason: Reason) -> None:
+    setup = make(search=lambda need: answer)
+    outcome = Outcome(Status.FALLBACK, reason)
+    assert setup.run(make_search({"query": QUERY})) == Forwarded(outcome, None)
+    assert [type(need) for need in setup.needs] == [NeedSearch]
+    # the other pages do not try, the page itself does
+    assert setup.run(make_search({"query": QUERY, "from": 2})) == Forwarded(outcome, None)
+    assert setup.needs == []
+    setup.search = None
+    assert setup.run(make_search({"query": QUERY})).outcome == Outcome(Status.FULL)
+    # and when it goes well, so does the rest
+    assert setup.run(make_search({"query": QUERY, "from": 2})).outcome == Outcome(Status.FULL)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 502, 503, 504])
+def test_errors_that_are_not_ours_are_passed_on(status: int) -> None:
+    setup = make(search=lambda need: error(status))
+    result = setup.run(make_search({"query": QUERY}))
+    assert result == Relayed(error(status), Outcome(Status.FALLBACK, Reason.UPSTREAM_ERROR))
+    setup.search = None
+    assert setup.run(make_search({"query": QUERY, "from": 2})).outcome == Outcome(Status.FULL)
+
+
+def test_an_engine_that_cannot_be_reached() -> None:
+    answer = UpstreamAnswer(0, failure=UpstreamFailure.UNREACHABLE, detail="refused")
+    result = make(search=lambda need: answer).run(make_search({"query": QUERY}))
+    assert result == Relayed(answer, Outcome(Status.FALLBACK, Reason.UPSTREAM_ERROR))
+
+
+EXT = {"ext": {"rerank": {"query_context": {"query_text": "boots"}}}}
+
+
+def test_elasticsearch_never_sees_what_is_meant_for_us() -> None:
+    setup = make(search=lambda need: error(400))
+    result = setup.run(make_search({"query": QUERY, **EXT}))
+    assert isinstance(result, Forwarded)
+    assert result.call is not None
+    assert json.loads(result.call.body) == {"query": QUERY}
+    again = setup.run(make_search({"query": QUERY, **EXT, "from": 2}))
+    assert isinstance(again, Forwarded)
+    assert again.call is not None
+    assert json.loads(again.call.body) == {"query": QUERY, "from": 2}
+
+
+def test_opensearch_gets_the_clients_own_bytes_since_a_default_pipeline_may_need_them() -> None:
+    setup = make(search=lambda need: error(400, [("content-type", "application/json")]))
+    outcome = Outcome(Status.FALLBACK, Reason.UPSTREAM_ERROR)
+    assert setup.run(make_search({"query": QUERY, **EXT})) == Forwarded(outcome, None)
+    assert setup.run(make_search({"query": QUERY, **EXT, "from": 2})) == Forwarded(outcome, None)
+
+
+def test_a_failing_model() -> None:
+    setup = make()
+    setup.score = lambda need: ScoreResult([1.0, None, None, None], error="it gave nan")
+    result = ask(setup, {"size": 3, "fields": ["color"]})
+    assert result.outcome == Outcome(Status.FALLBACK, Reason.MODEL)
+    assert setup.trace.warnings == [("model base", "it gave nan")]
+    assert ids(result.body) == "abc"
+    assert scores(result.body) == [6, 5, 4]
+    assert json.loads(result.body)["hits"]["max_score"] == 6
+    assert [json.loads(hit["fields"]) for hit in raw_hits(result.body)] == [{"color": ["red"]}] * 3
+    # the other pages keep the engine's order too
+    setup.score = scores_by_text(LOGITS)
+    second = ask(setup, {"size": 3, "from": 3, "fields": ["color"]})
+    assert (ids(second.body), second.outcome) == ("def", result.outcome)
+    assert ask(setup, {"size": 3, "fields": ["color"]}).outcome == Outcome(Status.FULL)
+    assert ask(setup, {"size": 3, "from": 3, "fields": ["color"]}).outcome == Outcome(Status.FULL)
+
+
+def test_a_later_failure_of_the_engine_does_not_outlive_the_next_success() -> None:
+    setup = make(logits={"c": None, "d": None})
+    ask(setup, {"size": 2})
+    setup.search = lambda need: error(500)
+    assert setup.run(make_search({"query": QUERY, "size": 2, "from": 2})).outcome.status is Status.FALLBACK
+    setup.search = None
+    # the page that failed tries again and finds the order that the first page has shown
+    assert ids(ask(setup, {"size": 2, "from": 2}).body) == "cd"
+    assert ask(setup, {"size": 2, "from": 1}).outcome.status is Status.PARTIAL
+
+
+# --- past the window: the engine's own words --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "relayed"),
+    [
+        (error(400), True),
+        (error(503), True),
+        (ok(b"<html>"), True),
+        (UpstreamAnswer(0, failure=UpstreamFailure.UNREACHABLE), True),
+        (failed(UpstreamFailure.TOO_LARGE), False),
+        (failed(UpstreamFailure.GARBLED), False),
+    ],
+)
+def test_past_the_window_nothing_is_asked_twice(answer: UpstreamAnswer, relayed: bool) -> None:
+    outcome = Outcome(Status.SKIPPED, Reason.PAST_WINDOW)
+    result = make(search=lambda need: answer).run(make_search({"query": QUERY, "from": 4}))
+    assert result == (Relayed(answer, outcome) if relayed else Forwarded(outcome, None))
+
+
+def test_failed_shards_past_the_window_are_the_engines_word() -> None:
+    result = make(search=lambda need: shard_failure()).run(make_search({"query": QUERY, "from": 4}))
+    assert isinstance(result, Rewritten)
+    assert scores(result.body) == pytest.approx([6 / 7])
+
+
+def test_past_the_window_what_is_meant_for_us_is_taken_out() -> None:
+    setup = make()
+    ask(setup, {**EXT, "from": 4})
+    assert json.loads(setup.engine.calls[0].body) == {"query": QUERY, "from": 4}
+
+
+# --- identity ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_identity_changes_no_byte(start: int) -> None:
+    setup = make(rule=replace(RULE, model=IDENTITY, text=None))
+    search = make_search({"query": {"match_all": {}}, "from": start, "size": 2})
+    result = setup.run(search)
+    assert isinstance(result, Rewritten)
+    assert result.outcome == Outcome(Status.FULL)
+    assert json.loads(setup.engine.calls[0].body) == {"query": {"match_all": {}}, "size": 4 if start == 0 else 5}
+    assert result.body == setup.engine.search(SearchCall(search.params, search.body, search.content_type)).body
+    behind = setup.run(make_search({"query": QUERY, "from": 4}))
+    assert behind == Forwarded(Outcome(Status.SKIPPED, Reason.PAST_WINDOW), None)
+
+
+# --- what the explain page is told ------------------------------------------------------------------------------
+
+
+def test_trace() -> None:
+    setup = make([SIX[0], stored("b", "5.0", None), *SIX[2:]], logits={"d": None})
+    ask(setup, {"from": 1, "size": 2})
+    decisions = setup.trace.decisions
+    assert decisions["page"] == {"from": 1, "size": 2, "window": 4}
+    assert decisions["query_text"] == {"text": "red shoes", "source": "match"}
+    assert decisions["text"] == "{title}"
+    window = decisions["window"]
+    assert isinstance(window, WindowTrace)
+    assert window.logits == [-1.0, None, 2.0, None]
+    assert window.ranking is not None
+    assert window.ranking.order == (2, 1, 0, 3)
+    assert setup.trace.hits == 4
+    assert list(setup.trace.timings_ms) == ["upstream", "score"]
+    assert setup.trace.timings_ms["upstream"] == pytest.approx(50)
+    assert setup.trace.timings_ms["score"] == pytest.approx(30)
