@@ -9,11 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import proxy
 from esci_loader.client import Access, EngineError, connect
 from esci_loader.load import Report, load, prepare_index
 from esci_loader.qrels import BadInput, write_qrels
 from esci_loader.records import DEFAULT_LOCALE, UnreadableFile
 
+SAMPLE = Path(proxy.__file__).with_name("demo") / "data" / "products.jsonl"
 EXIT_INCOMPLETE = 1
 EXIT_ERROR = 2
 
@@ -40,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m esci_loader",
         description="Load Shopping Queries (ESCI) products. `python -m esci_loader qrels --help`: judgements to qrels.",
     )
-    parser.add_argument("products", nargs="+", type=Path, help="the official parquet, or JSON lines (.json, .gz, .zst)")
+    parser.add_argument("products", nargs="*", type=Path, help="the official parquet, or JSON lines (.json, .gz, .zst)")
+    parser.add_argument("--sample", action="store_true", help="the sample catalogue that comes with the proxy")
     parser.add_argument("--url", default="http://localhost:9200", help="the engine (default %(default)s)")
     parser.add_argument("--index", default="esci", help="default %(default)s")
     parser.add_argument("--locale", default=DEFAULT_LOCALE, help="us, es, jp or all (default %(default)s)")
@@ -56,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _load(args: argparse.Namespace) -> Report:
+    if args.sample:
+        args.products.append(SAMPLE)
+    if not args.products:
+        raise UnreadableFile("no products: name their files, or say --sample")
     missing = [str(path) for path in args.products if not path.is_file()]
     if missing:
         raise UnreadableFile(f"no such file: {', '.join(missing)}")

@@ -2,7 +2,7 @@
 
 - the official parquet, ``shopping_queries_dataset_products.parquet``: columns ``product_id``, ``product_title`` ...
 - ESCI-S, JSON lines with ``asin``, ``stars`` and ``ratings`` as text, a list of ``bullets``, the brand in ``attrs``;
-- plain JSON lines with ``asin``, ``bullet_points`` as one text with line breaks, ``rating`` and ``rating_count``.
+- plain JSON lines with ``asin`` or ``id``, ``bullet_points`` as one text with line breaks, and ``rating``.
 
 JSON lines may be compressed (``.gz``, ``.zst``).
 """
@@ -100,10 +100,11 @@ def _read_lines(path: Path) -> Iterator[dict[str, Any] | BadRecord]:
             except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
                 yield BadRecord(place, f"no JSON: {error}")
                 continue
-            if not isinstance(record, dict) or not isinstance(record.get("asin"), str) or not record["asin"]:
-                yield BadRecord(place, "it has no asin")
+            asin = record.get("asin", record.get("id")) if isinstance(record, dict) else None
+            if isinstance(asin, str) and asin:
+                yield _from_lines(asin, record)
             else:
-                yield _from_lines(record)
+                yield BadRecord(place, "it has no asin (nor id) that is a text")
 
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
@@ -131,11 +132,11 @@ def _from_official(record: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _from_lines(record: Mapping[str, Any]) -> dict[str, Any]:
+def _from_lines(asin: str, record: Mapping[str, Any]) -> dict[str, Any]:
     attrs = record.get("attrs")
     attrs = attrs if isinstance(attrs, dict) else {}
     return _product(
-        asin=record["asin"],
+        asin=asin,
         title=record.get("title"),
         description=record.get("description"),
         bullets=_lines(record.get("bullets", record.get("bullet_points"))),

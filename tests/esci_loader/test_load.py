@@ -129,7 +129,7 @@ async def busy() -> AsyncIterator[tuple[BusyEngine, str]]:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield engine, "http://127.0.0.1:{}".format(runner.addresses[0][1])
+    yield engine, f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
 
 

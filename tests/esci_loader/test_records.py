@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from esci_loader.__main__ import SAMPLE
 from esci_loader.records import BadRecord, UnreadableFile, number, read_products
 
 ESCI_S = {
@@ -103,6 +104,12 @@ def test_bad_lines_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     found = list(read_products(path))
     assert [one["asin"] for one in found if isinstance(one, dict)] == ["A1", "A2"]
     assert [one.place for one in found if isinstance(one, BadRecord)] == [f"{path}:{line}" for line in (2, 3, 5)]
+
+
+def test_the_sample_catalogue_is_read_whole() -> None:
+    found = list(read_products(SAMPLE))
+    assert len(found) == len(SAMPLE.read_text().splitlines())
+    assert all(isinstance(one, dict) and {"asin", "title", "price", "stars"} <= one.keys() for one in found)
 
 
 @pytest.mark.parametrize(
