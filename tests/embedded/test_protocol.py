@@ -70,6 +70,7 @@ async def test_unknown_index(talk: Talk) -> None:
         kind, reason = await talk.refusal("GET", path, status=404)
         assert (kind, "[nothing]" in reason) == ("index_not_found_exception", True)
     assert (await talk.refusal("DELETE", "/nothing", status=404))[0] == "index_not_found_exception"
+    assert await talk.ok("DELETE", "/nothing?ignore_unavailable=true") == {"acknowledged": True}
     assert (await talk.refusal("DELETE", "/*"))[0] == "illegal_argument_exception"
 
 
