@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterable
 
-from proxy.core.mapping import MappingFacts
+from proxy.core.mapping import MappingFacts, name_matches
 from proxy.core.query_text import TextClause
 from proxy.settings import Field, Literal, Template
 
@@ -71,9 +70,8 @@ def _split_boost(name: str, boost: float) -> tuple[str, float]:
 def _expand(pattern: str, facts: MappingFacts) -> list[str]:
     if "*" not in pattern:
         return [pattern]
-    matcher = re.compile(fnmatch.translate(pattern.replace("[", "[[]").replace("?", "[?]")))
     # Of a field and its multi-fields the parent is enough; an engine expands to both.
-    return [name for name in facts.names() if matcher.match(name) and name not in facts.multi_fields]
+    return [name for name in facts.names() if name_matches(pattern, name) and name not in facts.multi_fields]
 
 
 def default_text_fields(facts: MappingFacts) -> list[str]:

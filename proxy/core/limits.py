@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from proxy.core.messages import Reason
@@ -10,8 +11,12 @@ DEFAULT_RESCORE_WINDOW = 10
 DEFAULT_RANK_WINDOW = 10
 """``window_size`` of a rescorer and ``rank_window_size`` of a retriever where the client gives none."""
 
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _WINDOWED_RETRIEVERS = {"rrf", "linear", "rescorer", "rule", "pinned", "diversify"}
 _PLAIN_RETRIEVERS = {"standard", "knn"}
+
+_MAX_DIGITS = 20
 
 
 class Unreadable(ValueError):
@@ -19,17 +24,30 @@ class Unreadable(ValueError):
 
 
 def lenient_int(value: object) -> int:
-    """Read a whole number as the engines do: ``"2"``, ``2.7`` and ``1e1`` count too, cut towards zero.
+    """Read a whole number of a body as the engines do: ``"2"``, ``2.7`` and ``1e1`` count too, cut towards zero.
 
     Raises:
         Unreadable: anything else.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise Unreadable(f"{value!r} is no whole number")
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise Unreadable(f"{value!r} is no whole number")
     try:
-        return int(value) if isinstance(value, int) else int(float(value))
+        return value if isinstance(value, int) else int(float(value))
     except (ValueError, OverflowError):
         raise Unreadable(f"{value!r} is no whole number") from None
+
+
+def url_int(value: str) -> int:
+    """Read a whole number of the URL, where the engines take digits and a sign only.
+
+    Raises:
+        Unreadable: anything else.
+    """
+    if not _WHOLE.fullmatch(value) or len(value) > _MAX_DIGITS:
+        raise Unreadable(f"{value[:40]!r} is no whole number")
+    return int(value)
 
 
 def sort_keeps_score_order(body_sort: object, url_sort: str | None) -> bool:
@@ -100,6 +118,17 @@ def _own_window(kind: str, options: dict[str, Any]) -> int:
     if kind == "rescorer":
         return rescore_window(options.get("rescore")) or DEFAULT_RESCORE_WINDOW
     return lenient_int(options.get("rank_window_size", DEFAULT_RANK_WINDOW))
+
+
+def retriever_limit(retriever: object) -> int | None:
+    """Return how many hits the engine gives at most for a retriever that `retriever_window` has read; None: no limit.
+
+    It refuses a larger ``size``, and ends the hits there.
+    """
+    if not isinstance(retriever, dict):
+        return None
+    kind, options = next(iter(retriever.items()))
+    return _own_window(kind, options) if kind in _WINDOWED_RETRIEVERS else None
 
 
 def _child_retrievers(options: dict[str, Any]) -> list[object]:

@@ -6,17 +6,18 @@ import re
 
 _TOKEN = re.compile(
     r"""
-    (?P<range>[\[{][^\]}]*\bTO\b[^\]}]*[\]}])           # [1 TO 5}
+    (?P<range>[\[{][^\]}]{0,99}\bTO\b[^\]}]{0,99}[\]}]) # [1 TO 5}
   | (?P<regex>/(?:[^/\\]|\\.)+/)                        # /joh?n/
   | (?P<phrase>"(?P<inside>(?:[^"\\]|\\.)*)"(?:~\d*)?)  # "red shoes"~2
   | (?P<open>[({])
   | (?P<close>[)}])
   | (?P<operator>&&|\|\|)
-  | (?P<word>(?:[^\s"()&|{}\[\]\\]|\\.|&(?!&)|\|(?!\|)|[\[\]])+)
+  | (?P<word>(?:[^\s"()&|{}\[\]\\]|\\.|&(?!&)|\|(?!\|))+)
     """,
     re.VERBOSE,
 )
 _FIELD = re.compile(r"^[\w.*\\-]+:(?=.|$)")
+_EXISTS = re.compile(r"[+!-]*_exists_:")
 _COMPARISON = re.compile(r"^[<>]=?")
 _SUFFIX = re.compile(r"(?:\^[\d.]+|~[\d.]*)+$")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -55,6 +56,9 @@ def plain_query_string(text: str) -> str:
         if word == "NOT":
             negated = True
             continue
+        if _EXISTS.match(word):
+            negated = False
+            continue  # it asks for a field, whatever its text is
         word, negated = _strip_prefixes(word, negated)
         if not word:
             continue  # the field or the sign belongs to what follows: a phrase or a group
@@ -82,19 +86,32 @@ def _unescape(text: str) -> str:
     return _ESCAPE.sub(r"\1", text)
 
 
-_SIMPLE = re.compile(r'(?P<phrase>-?"(?P<inside>(?:[^"\\]|\\.)*)"(?:~\d*)?)|(?P<word>(?:[^\s"()|\\]|\\.)+)')
+_SIMPLE = re.compile(
+    r"""
+    (?P<phrase>-?"(?P<inside>(?:[^"\\]|\\.)*)"(?:~\d*)?)
+  | (?P<open>-?\()
+  | (?P<close>\))
+  | (?P<word>(?:[^\s"()|\\]|\\.)+)
+    """,
+    re.VERBOSE,
+)
 
 
 def plain_simple_query_string(text: str) -> str:
     """Return the words of a ``simple_query_string`` query, which knows neither fields nor ``AND`` and ``NOT``."""
     words: list[str] = []
+    groups: list[bool] = []
     for match in _SIMPLE.finditer(text):
-        if match.group("phrase"):
-            if not match.group("phrase").startswith("-"):
-                words.append(_unescape(match.group("inside")))
+        token = match.group()
+        if match.group("close"):
+            if groups:
+                groups.pop()
+        elif match.group("open"):
+            groups.append(token.startswith("-"))
+        elif token.startswith("-") or any(groups):
             continue
-        word = match.group("word")
-        if word.startswith("-"):
-            continue
-        words.append(_plain_word(word.lstrip("+")))
+        elif match.group("phrase"):
+            words.append(_unescape(match.group("inside")))
+        else:
+            words.append(_plain_word(token.lstrip("+")))
     return " ".join(" ".join(words).split())

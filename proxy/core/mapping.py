@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import fnmatch
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +23,9 @@ class MappingFacts:
     types: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Dotted field name -> its types in the indices (an alias has its target's)."""
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Alias field -> its targets, several if the indices differ."""
+    """Alias field -> its targets; several, itself even, if the indices differ."""
     copy_sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Field that others are copied to -> those others, in the mapping's order."""
+    """Field that others are copied to -> those others, in the mapping's order; itself too, if the indices differ."""
     multi_fields: Mapping[str, str] = field(default_factory=dict)
     """Multi-field (``title.keyword``) -> its parent (``title``)."""
     default_fields: tuple[str, ...] = ()
@@ -68,6 +69,11 @@ class MappingFacts:
         return (name,)
 
 
+def name_matches(pattern: str, name: str) -> bool:
+    """Say whether a field's name fits a pattern, in which ``*`` is the only wildcard."""
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))
+
+
 def _parents(name: str) -> Iterable[str]:
     position = name.find(".")
     while position != -1:
@@ -89,15 +95,15 @@ def facts_from(field_caps: bytes, mapping: bytes | None, settings: bytes | None)
         reader = _MappingReader()
         mappings = [index.get("mappings", {}) for index in msgspec.json.decode(mapping).values()] if mapping else []
         for one in mappings:
-            reader.read(one)
+            reader.read_index(one)
         defaults = _default_fields(msgspec.json.decode(settings)) if settings else ()
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"the mapping's facts cannot be read: {error}") from None
     ordered = {name: types[name] for name in reader.order if name in types}
     return MappingFacts(
         types={**ordered, **types},
-        aliases={name: tuple(targets) for name, targets in reader.aliases.items()},
-        copy_sources={name: tuple(sources) for name, sources in reader.copies.items()},
+        aliases=reader.origins(reader.aliases),
+        copy_sources=reader.origins(reader.copies),
         multi_fields={**_guessed_multi_fields(types), **reader.multi_fields},
         default_fields=defaults,
         without_source=bool(mappings) and all(one.get("_source", {}).get("enabled") is False for one in mappings),
@@ -131,17 +137,38 @@ class _MappingReader:
         self.aliases: dict[str, dict[str, None]] = {}
         self.copies: dict[str, dict[str, None]] = {}
         self.multi_fields: dict[str, str] = {}
+        self.plain: dict[str, None] = {}
 
-    def read(self, mapping: Mapping[str, Any], prefix: str = "") -> None:
+    def read_index(self, mapping: Mapping[str, Any]) -> None:
+        """Add the mapping of one index; the same name may mean another thing in each."""
+        aliases: dict[str, str] = {}
+        copies: dict[str, dict[str, None]] = {}
+        plain: list[str] = []
+        for name, spec in self._walk(mapping, ""):
+            if spec.get("type") == "alias":
+                aliases[name] = spec["path"]
+                continue
+            plain.append(name)
+            copied_to = spec.get("copy_to", [])
+            for copy in [copied_to] if isinstance(copied_to, str) else copied_to:
+                copies.setdefault(copy, {})[name] = None
+        for name, target in aliases.items():
+            self.aliases.setdefault(name, {})[target] = None
+        for name, sources in copies.items():
+            self.copies.setdefault(name, {}).update(sources)
+        # Where it is neither in this index, the field holds the text itself.
+        self.plain.update(dict.fromkeys(name for name in plain if name not in copies))
+
+    def _walk(self, mapping: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for key, spec in mapping.get("properties", {}).items():
             name = prefix + key
             self.order[name] = None
-            if spec.get("type") == "alias":
-                self.aliases.setdefault(name, {})[spec["path"]] = None
-            copied_to = spec.get("copy_to", [])
-            for copy in [copied_to] if isinstance(copied_to, str) else copied_to:
-                self.copies.setdefault(copy, {})[name] = None
+            yield name, spec
             for sub in spec.get("fields", {}):
                 self.order[f"{name}.{sub}"] = None
                 self.multi_fields[f"{name}.{sub}"] = name
-            self.read(spec, f"{name}.")
+            yield from self._walk(spec, f"{name}.")
+
+    def origins(self, found: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+        """Return where each name's text stands, the name itself among it where some index has it as a plain field."""
+        return {name: (*([name] if name in self.plain else []), *others) for name, others in found.items()}

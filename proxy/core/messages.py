@@ -133,7 +133,6 @@ class Reason(StrEnum):
     FILTER_PATH = "filter-path"
     NO_QUERY_TEXT = "no-query-text"
     PAST_WINDOW = "past-window"
-    IDENTITY = "identity"
     BUSY = "busy"
     # skipped: the documents say so
     TEXT_UNAVAILABLE = "text-unavailable"

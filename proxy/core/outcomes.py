@@ -16,10 +16,14 @@ class Remembered:
     """An outcome that is not `full`."""
 
     outcome: Outcome
-    ranking: Ranking | None
-    """The order that the client has seen; None: the engine's."""
     page: tuple[int, int]
     """(from, size) of the page for which it came about."""
+    ranking: Ranking | None = None
+    """The order that the client has seen; None: the engine's."""
+    logits: tuple[float | None, ...] = ()
+    """What it was ranked by, in the engine's order."""
+    own_bytes: bool = False
+    """The client's own bytes were sent to the engine, with what was meant for us alone."""
 
 
 class OutcomeMemory:

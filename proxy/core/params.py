@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_plus
+from urllib.parse import unquote_plus
 
 _SEPARATOR = re.compile(r"[&;]")
 
@@ -38,12 +38,6 @@ class Params:
         if not doomed & self.as_dict().keys():
             return self
         return Params("&".join(piece for piece in _SEPARATOR.split(self.raw) if piece and _name(piece) not in doomed))
-
-    def with_value(self, name: str, value: str) -> Params:
-        """Return the parameters with the named one set, at the end."""
-        rest = self.without([name]).raw
-        added = f"{quote(name, safe='')}={quote(value, safe='')}"
-        return Params(f"{rest}&{added}" if rest else added)
 
 
 def is_true(value: str | None) -> bool:

@@ -71,7 +71,8 @@ def find_query_text(body: dict[str, Any], given: str | None) -> QueryText | None
         return None
     required = [clause for clause in clauses if clause.required]
     texts = _distinct(required) if required else [_most_shared(clauses)]
-    chosen = tuple(clause for clause in clauses if _same(clause.text) in {_same(text) for text in texts})
+    wanted = {_same(text) for text in texts}
+    chosen = tuple(clause for clause in clauses if _same(clause.text) in wanted)
     source = ", ".join(dict.fromkeys(clause.kind for clause in chosen))
     return QueryText(normalise(" ".join(texts)), source, chosen)
 
@@ -163,7 +164,9 @@ def _over_fields(kind: str, options: dict[str, Any], boost: float, required: boo
     text = options.get("query")
     if not isinstance(text, str):
         return
-    text = normalise(_SYNTAX_QUERIES.get(kind, lambda plain: plain)(text))
+    text = normalise(text)  # cut first: reading the syntax costs time
+    if kind in _SYNTAX_QUERIES:
+        text = normalise(_SYNTAX_QUERIES[kind](text))
     if not text:
         return
     names = _as_list(options.get("fields"))
@@ -212,5 +215,5 @@ def _as_list(value: object) -> list[Any]:
 def _number(value: object, default: float) -> float:
     try:
         return float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else default
-    except ValueError:
+    except (ValueError, OverflowError):
         return default

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+_LARGEST = 1e38
+"""Larger values, such as infinity, count as this: the difference of two stays finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def tail_score(engine_score: float) -> float:
 
 def _min_max(values: Sequence[float]) -> list[float]:
     """Scale to 0..1; equal values all become 0."""
-    finite = [value if math.isfinite(value) else math.copysign(1e38, value) for value in values]
+    finite = [max(-_LARGEST, min(_LARGEST, value)) for value in values]
     low, high = min(finite), max(finite)
     return [(value - low) / (high - low) if high > low else 0.0 for value in finite]
 
@@ -104,6 +106,3 @@ def _fill_gaps(scores: list[float | None]) -> list[float]:
         last = last if score is None else score
         filled.append(last)
     return filled
-
-
-ScoreMode = Literal["replace", "keep"]

@@ -7,13 +7,16 @@ ends (``Raw``); the positions of the members follow from that by walking over th
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-_KEY = re.compile(rb'[\s,{]*"((?:[^"\\]|\\.)*)"\s*:\s*', re.DOTALL)
+_KEY = re.compile(rb'\s*[,{]\s*"((?:[^"\\]|\\.)*)"\s*:\s*', re.DOTALL)
+_END = re.compile(rb"\s*\{?\s*\}\s*")
+_BEFORE_ITEM = re.compile(rb"\s*[\[,]\s*")
 _SPACE = re.compile(rb"\s*")
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
@@ -22,6 +25,23 @@ _STRING = msgspec.json.Decoder(str)
 
 class JsonError(ValueError):
     """The bytes are not the JSON that was expected, or hold a key twice."""
+
+
+def decode(text: bytes) -> Any:
+    """Return the value of a JSON text that is valid; numbers too large for ``msgspec``, such as ``1e400``, count too.
+
+    Raises:
+        JsonError: it nests too deep, or holds what Python cannot represent.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError as error:
+        raise JsonError(str(error)) from None
+    except msgspec.DecodeError:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise JsonError(str(error)) from None
 
 
 class Span(NamedTuple):
@@ -48,7 +68,7 @@ def object_members(buffer: bytes, span: Span | None = None) -> dict[str, Member]
     span = span or Span(0, len(buffer))
     try:
         raw_values = _OBJECT.decode(memoryview(buffer)[span.start : span.end])
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise JsonError(str(error)) from None
     found: dict[str, Member] = {}
     position = span.start
@@ -58,14 +78,14 @@ def object_members(buffer: bytes, span: Span | None = None) -> dict[str, Member]
             raise JsonError("a key was expected")
         key_bytes = match.group(1)
         key = _STRING.decode(b'"' + key_bytes + b'"') if b"\\" in key_bytes else key_bytes.decode()
-        if key != expected:
-            # The decoder keeps one value per key: the walk and the decoder disagree only where a key is repeated.
+        # The decoder keeps one value per key: the walk and the decoder disagree only where a key is repeated.
+        if key != expected or not buffer.startswith(bytes(raw), match.end()):
             raise JsonError(f"the key {key!r} stands twice in one object")
         value = Span(match.end(), match.end() + len(raw))
         found[key] = Member(match.start(1) - 1, value)
         position = value.end
     # A key repeated later leaves text behind the last member that the walk has seen.
-    if b'"' in buffer[position : span.end]:
+    if not _END.fullmatch(buffer, position, span.end):
         raise JsonError("a key stands twice in one object")
     return found
 
@@ -78,25 +98,16 @@ def array_items(buffer: bytes, span: Span) -> list[Span]:
     """
     try:
         raw_items = _ARRAY.decode(memoryview(buffer)[span.start : span.end])
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise JsonError(str(error)) from None
     spans: list[Span] = []
     position = span.start
     for raw in raw_items:
-        gap = _item_gap(buffer, position, first=not spans)
-        spans.append(Span(gap, gap + len(raw)))
+        match = _BEFORE_ITEM.match(buffer, position)
+        assert match is not None  # the decoder has found an item
+        spans.append(Span(match.end(), match.end() + len(raw)))
         position = spans[-1].end
     return spans
-
-
-def _item_gap(buffer: bytes, position: int, first: bool) -> int:
-    """Return where the next item starts; only one bracket or comma is skipped, since an item may be an array too."""
-    match = _SPACE.match(buffer, position)
-    start = match.end() if match else position
-    if buffer[start : start + 1] != (b"[" if first else b","):
-        raise JsonError("an array item was expected")
-    match = _SPACE.match(buffer, start + 1)
-    return match.end() if match else start + 1
 
 
 class Edit(NamedTuple):

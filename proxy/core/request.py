@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,10 @@ from proxy.core.limits import (
     knn_without_k,
     lenient_int,
     rescore_window,
+    retriever_limit,
     retriever_window,
     sort_keeps_score_order,
+    url_int,
 )
 from proxy.core.messages import Outcome, Reason, Search, SearchCall, Status
 from proxy.core.params import Params, is_true
@@ -24,7 +26,9 @@ from proxy.core.rawjson import (
     Edit,
     JsonError,
     Member,
+    Span,
     apply_edits,
+    decode,
     insertion,
     object_members,
     removal,
@@ -68,10 +72,19 @@ class Plan:
     explain: bool
     key: bytes
     """Digest of the search without ``from`` and ``size``."""
+    asked_fields: tuple[str, ...] = ()
+    """Names and wildcards of what stands in the hits' ``fields`` because the client asks for it, in whichever way."""
+    limit: int | None = None
+    """The engine refuses to give more hits than so many; None: no such limit."""
     _body_bytes: bytes = b"{}"
     _members: dict[str, Member] = field(default_factory=dict)
     _params: Params = field(default_factory=Params)
     _content_type: str | None = None
+
+    @property
+    def page(self) -> tuple[int, int]:
+        """``from`` and ``size``."""
+        return self.page_from, self.page_size
 
     @property
     def page_end(self) -> int:
@@ -80,8 +93,11 @@ class Plan:
 
     def widened_call(self, added_fields: Iterable[str]) -> SearchCall:
         """Return the search from the first hit to the end of the window or of the page, with fields added."""
-        sized = _with_page(self._body_bytes, self._members, max(self.window, self.page_end))
-        added = [encoded for name in added_fields if (encoded := msgspec.json.encode(name))]
+        size = max(self.window, self.page_end)
+        if self.limit is not None and self.page_size <= self.limit:
+            size = min(size, self.limit)
+        sized = _with_page(self._body_bytes, self._members, size)
+        added = [msgspec.json.encode(name) for name in added_fields]
         body = _with_fields(sized, added) if added else sized
         return SearchCall(self._params.without(("from", "size")), body, self._content_type)
 
@@ -103,9 +119,8 @@ def _with_fields(body: bytes, encoded_names: list[bytes]) -> bytes:
     if "fields" not in members:
         return apply_edits(body, [insertion(members, b"fields", b"[" + b",".join(encoded_names) + b"]", span)])
     start, end = members["fields"].value
-    inner = body[start + 1 : end - 1].strip()
-    joined = b",".join([inner, *encoded_names] if inner else encoded_names)
-    return apply_edits(body, [Edit(members["fields"].value, b"[" + joined + b"]")])
+    comma = b"," if body[start + 1 : end - 1].strip() else b""
+    return apply_edits(body, [Edit(Span(end - 1, end - 1), comma + b",".join(encoded_names))])
 
 
 def read_search(search: Search, rule_window: int) -> Plan | tuple[Outcome, SearchCall | None]:
@@ -114,7 +129,7 @@ def read_search(search: Search, rule_window: int) -> Plan | tuple[Outcome, Searc
         return _read(search, rule_window)
     except _Skip as skip:
         return Outcome(Status.SKIPPED, skip.reason), skip.call
-    except (JsonError, Unreadable):
+    except (JsonError, Unreadable, RecursionError):
         return Outcome(Status.SKIPPED, Reason.BODY), None
 
 
@@ -133,7 +148,7 @@ def _read(search: Search, rule_window: int) -> Plan:
     if not has_body:
         body_bytes = b"{}"
     members = object_members(body_bytes, strip_span(body_bytes))
-    body = _decode(body_bytes)
+    body: dict[str, Any] = decode(body_bytes)
     url = params.as_dict()
 
     if _names_pipeline(url, body):
@@ -150,11 +165,14 @@ def _read(search: Search, rule_window: int) -> Plan:
         _refuse_untouched(search, url, body)
         page_from, page_size = _page(url, body)
         window = _window(rule_window, body)
+        asked_fields = tuple(_asked_fields(url, body))
     except _Skip as skip:
         raise _Skip(skip.reason, own_call) from None
     except Unreadable:
         raise _Skip(Reason.PARAMETER, own_call) from None
-    if not has_body or not is_json_type(content_type):
+    if search.query_text and search.query_text.strip():
+        given_text = search.query_text
+    if not has_body:
         content_type = search.accept if is_json_type(search.accept) else "application/json"
     return Plan(
         search=search,
@@ -163,24 +181,16 @@ def _read(search: Search, rule_window: int) -> Plan:
         page_size=page_size,
         window=window,
         body=body if "q" not in url else {**body, "query": _url_query(url)},
-        query_text=search.query_text or given_text,
+        query_text=given_text,
         explain=_flag(body.get("explain")) or is_true(url.get("explain")),
-        key=_key(search, params, body_bytes, members),
+        key=_key(search, params, body_bytes, members, given_text),
+        asked_fields=asked_fields,
+        limit=retriever_limit(body.get("retriever")),
         _body_bytes=body_bytes,
         _members=members,
         _params=params,
         _content_type=content_type,
     )
-
-
-def _decode(body: bytes) -> dict[str, Any]:
-    try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise JsonError(str(error)) from None
-    if not isinstance(decoded, dict):
-        raise JsonError("the body is no object")
-    return decoded
 
 
 def _move_source(search: Search) -> tuple[Params, bytes, str | None]:
@@ -241,18 +251,47 @@ def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any])
             raise _Skip(reason)
     if not sort_keeps_score_order(body.get("sort"), url.get("sort")):
         raise _Skip(Reason.SORT)
-    stored = url.get("stored_fields", body.get("stored_fields"))
-    if stored is not None and "_none_" in (stored.split(",") if isinstance(stored, str) else stored):
+    if "_none_" in _names(url.get("stored_fields", body.get("stored_fields"))):
         raise _Skip(Reason.STORED_FIELDS)
     if knn_without_k(body):
         raise _Skip(Reason.KNN)
+
+
+def _asked_fields(url: dict[str, str], body: dict[str, Any]) -> Iterator[str]:
+    """Yield what the client asks for that the engine puts into the ``fields`` of a hit."""
     if not isinstance(body.get("fields", []), list):
-        raise _Skip(Reason.PARAMETER)
+        raise Unreadable("`fields` is no list")
+    yield from _names(body.get("fields"))
+    yield from _names(body.get("docvalue_fields"))
+    yield from _names(url.get("docvalue_fields"))
+    yield from _names(url.get("stored_fields", body.get("stored_fields")))
+    if isinstance(scripts := body.get("script_fields"), dict):
+        yield from scripts
+    if isinstance(collapse := body.get("collapse"), dict):
+        yield from _names(collapse.get("field"))
+
+
+def _names(value: object) -> list[str]:
+    """Read field names: a text with commas, or a list of texts and of objects with a ``field``."""
+    if isinstance(value, str):
+        return value.split(",")
+    names: list[Any] = [entry.get("field") if isinstance(entry, dict) else entry for entry in _listed(value)]
+    if not all(isinstance(name, str) for name in names):
+        raise Unreadable("a field's name is no text")
+    return names
+
+
+def _listed(value: object) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise Unreadable("field names are neither a text nor a list")
+    return value
 
 
 def _page(url: dict[str, str], body: dict[str, Any]) -> tuple[int, int]:
-    page_from = lenient_int(url["from"] if "from" in url else body.get("from", 0))
-    page_size = lenient_int(url["size"] if "size" in url else body.get("size", DEFAULT_SIZE))
+    page_from = url_int(url["from"]) if "from" in url else lenient_int(body.get("from", 0))
+    page_size = url_int(url["size"]) if "size" in url else lenient_int(body.get("size", DEFAULT_SIZE))
     if page_size == 0:
         raise _Skip(Reason.SIZE_ZERO)
     if page_from < 0 or page_size < 0:
@@ -288,13 +327,13 @@ def _flag(value: object) -> bool:
     return value is True or value in ("true", "")
 
 
-def _key(search: Search, params: Params, body: bytes, members: dict[str, Member]) -> bytes:
+def _key(search: Search, params: Params, body: bytes, members: dict[str, Member], query_text: str | None) -> bytes:
     digest = hashlib.blake2b(digest_size=16, key=search.identity[:64])
     parts = (
         search.target.encode(errors="replace"),
         params.without(("from", "size")).raw.encode(errors="replace"),
         apply_edits(body, removal(members, ["from", "size"])),
-        (search.query_text or "").encode(errors="replace"),
+        (query_text or "").encode(errors="replace"),
     )
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))

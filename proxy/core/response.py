@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from proxy.core.rawjson import (
     Span,
     apply_edits,
     array_items,
+    decode,
     object_members,
     removal,
     strip_span,
@@ -45,7 +46,7 @@ class Hit:
     def text(self, key: str) -> str | None:
         """Return a string value."""
         raw = self.raw(key)
-        value = msgspec.json.decode(raw) if raw is not None else None
+        value = decode(raw) if raw is not None else None
         return value if isinstance(value, str) else None
 
     @property
@@ -67,7 +68,7 @@ class Hit:
     def fields(self) -> dict[str, Any]:
         """The decoded ``fields`` section; empty if there is none."""
         raw = self.raw("fields")
-        value = msgspec.json.decode(raw) if raw is not None else {}
+        value = decode(raw) if raw is not None else {}
         return value if isinstance(value, dict) else {}
 
 
@@ -96,7 +97,7 @@ class HitPatch:
     explanation: str | None = None
     """How the new score came about; wraps ``_explanation`` where the hit has one."""
     drop_fields: frozenset[str] = frozenset()
-    """Keys of ``fields`` that only we asked for."""
+    """Fields that only we asked for: their keys in ``fields``, and where the engine lists values that it ignored."""
 
 
 class SearchAnswer:
@@ -117,29 +118,23 @@ class SearchAnswer:
             raise JsonError("the answer has no hits.hits")
         self._array = self._hits_members["hits"].value
         self.hits = [Hit(body, span) for span in array_items(body, self._array)]
-
-    @property
-    def failed_shards(self) -> int:
-        """``_shards.failed``; 0 where it is not told."""
-        member = self._top.get("_shards")
-        if member is None:
-            return 0
-        shards = msgspec.json.decode(self.body[member.value.start : member.value.end])
-        failed = shards.get("failed", 0) if isinstance(shards, dict) else 0
-        return failed if isinstance(failed, int) else 0
-
-    @property
-    def took_ms(self) -> int | None:
+        took = self._decoded(self._top, "took")
+        self.took_ms: int | None = took if isinstance(took, int) else None
         """The engine's ``took``."""
-        member = self._top.get("took")
-        value = msgspec.json.decode(self.body[member.value.start : member.value.end]) if member else None
-        return value if isinstance(value, int) else None
-
-    @property
-    def max_score(self) -> float | None:
+        shards = self._decoded(self._top, "_shards")
+        failed = shards.get("failed") if isinstance(shards, dict) else None
+        self.failed_shards: int = failed if isinstance(failed, int) else 0
+        """``_shards.failed``; 0 where it is not told."""
+        self.max_score = read_score(self._raw(self._hits_members, "max_score"))
         """The engine's ``max_score``; None where it is null or missing."""
-        member = self._hits_members.get("max_score")
-        return read_score(self.body[member.value.start : member.value.end]) if member else None
+
+    def _raw(self, members: dict[str, Member], key: str) -> bytes | None:
+        member = members.get(key)
+        return self.body[member.value.start : member.value.end] if member else None
+
+    def _decoded(self, members: dict[str, Member], key: str) -> Any:
+        raw = self._raw(members, key)
+        return None if raw is None else decode(raw)
 
     def with_page(
         self,
@@ -180,7 +175,7 @@ def _patched(buffer: bytes, hit: Hit, patch: HitPatch) -> bytes:
         edits.append(Edit(hit.members["_score"].value, format_score(patch.score)))
         if patch.explanation is not None and "_explanation" in hit.members:
             edits.append(_wrapped_explanation(buffer, hit.members["_explanation"].value, patch))
-    if patch.drop_fields and "fields" in hit.members:
+    if patch.drop_fields:
         edits.extend(_without_fields(buffer, hit, patch.drop_fields))
     return apply_edits(buffer, edits, hit.span)
 
@@ -192,12 +187,17 @@ def _wrapped_explanation(buffer: bytes, span: Span, patch: HitPatch) -> Edit:
     return Edit(span, before + buffer[span.start : span.end] + b"]}")
 
 
-def _without_fields(buffer: bytes, hit: Hit, names: frozenset[str]) -> Iterable[Edit]:
-    section = hit.members["fields"].value
-    inner = object_members(buffer, section)
-    if inner.keys() <= names:
-        return removal(hit.members, ["fields"])
-    return removal(inner, names)
+def _without_fields(buffer: bytes, hit: Hit, names: frozenset[str]) -> Iterator[Edit]:
+    emptied = []
+    for key in ("fields", "ignored_field_values"):
+        if key not in hit.members:
+            continue
+        inner = object_members(buffer, hit.members[key].value)
+        if inner.keys() <= names:
+            emptied.append(key)
+        else:
+            yield from removal(inner, names)
+    yield from removal(hit.members, emptied)
 
 
 def hits_digest(hits: Sequence[Hit]) -> bytes:
@@ -213,6 +213,3 @@ def error_body(status: int, kind: str, reason: str) -> bytes:
     """Return an error in the form that the engines give theirs."""
     cause = {"type": kind, "reason": reason}
     return msgspec.json.encode({"error": {"root_cause": [cause], **cause}, "status": status})
-
-
-FieldReader = Callable[[Hit], Mapping[str, Sequence[object]]]

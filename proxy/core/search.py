@@ -7,15 +7,14 @@ I/O, so that a plain search, an item of a multi-search or an explained one take 
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from proxy.core.doc_fields import choose_template
 from proxy.core.document import field_paths, render
 from proxy.core.facts import FactsMemory
-from proxy.core.mapping import MappingFacts
+from proxy.core.mapping import MappingFacts, name_matches
 from proxy.core.messages import (
     Forwarded,
     Need,
@@ -35,15 +34,14 @@ from proxy.core.messages import (
     UpstreamFailure,
 )
 from proxy.core.outcomes import OutcomeMemory, Remembered
+from proxy.core.page import PageWriter, tail_patch
 from proxy.core.query_text import find_query_text
 from proxy.core.ranking import Ranking, rank, tail_score
 from proxy.core.rawjson import JsonError
 from proxy.core.request import Plan, is_json_type, read_search
-from proxy.core.response import Hit, HitPatch, SearchAnswer, hits_digest
+from proxy.core.response import Hit, SearchAnswer, hits_digest
 from proxy.scorer.types import Document, ScoreResult
 from proxy.settings import Rule, Template
-
-_Item = TypeVar("_Item")
 
 IDENTITY = "identity"
 """The model that keeps the engine's order: everything is done but the scoring."""
@@ -71,6 +69,11 @@ class WindowTrace:
     logits: list[float | None] = field(default_factory=list)
     ranking: Ranking | None = None
 
+    @property
+    def texts(self) -> list[Document]:
+        """The documents of the hits that have a text."""
+        return [document for document in self.documents if document is not None]
+
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
@@ -92,11 +95,10 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
     if not isinstance(plan, Plan):
         outcome, call = plan
         return Forwarded(outcome, call)
-    page = (plan.page_from, plan.page_size)
-    trace.decisions["page"] = {"from": page[0], "size": page[1], "window": plan.window}
-    known = context.outcomes.get(plan.key, b"", page)
+    trace.decisions["page"] = {"from": plan.page_from, "size": plan.page_size, "window": plan.window}
+    known = context.outcomes.get(plan.key, b"", plan.page)
     if known is not None:
-        return Forwarded(known.outcome, plan.own_call)
+        return Forwarded(known.outcome, None if known.own_bytes else plan.own_call)
     prepared = yield from _prepare(plan, rule, context, trace)
     if isinstance(prepared, Reason):
         return Forwarded(Outcome(Status.SKIPPED, prepared), plan.own_call)
@@ -108,9 +110,9 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
     if isinstance(read, Relayed):
         return read
     if isinstance(read, Reason):
-        outcome = Outcome(Status.FALLBACK, read)
-        context.outcomes.put(plan.key, b"", Remembered(outcome, None, page))
-        return Forwarded(outcome, _second_call(plan, answer))
+        outcome, call = Outcome(Status.FALLBACK, read), _second_call(plan, answer)
+        context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page, own_bytes=call is None))
+        return Forwarded(outcome, call)
     return (yield from _rerank_window(plan, rule, context, trace, prepared, answer, read))
 
 
@@ -158,10 +160,8 @@ def _look_up(search: Search, context: Context, trace: Trace) -> Generator[Need, 
 
 def _added_fields(plan: Plan, template: Template) -> tuple[str, ...]:
     """Return the template's fields that the client does not ask for himself."""
-    asked = [entry if isinstance(entry, str) else entry.get("field") for entry in plan.body.get("fields", [])]
-    patterns = [pattern.replace("[", "[[]") for pattern in asked if isinstance(pattern, str)]
     return tuple(
-        path for path in field_paths(template) if not any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+        path for path in field_paths(template) if not any(name_matches(pattern, path) for pattern in plan.asked_fields)
     )
 
 
@@ -178,7 +178,7 @@ def _past_window(plan: Plan, rule: Rule) -> Generator[Need, Any, Result]:
         return Relayed(answer, outcome)
     if isinstance(read, Reason):
         return Forwarded(outcome, plan.own_call) if answer.failure else Relayed(answer, outcome)
-    page = [(hit, HitPatch(tail_score(hit.score))) for hit in read.hits]
+    page = [(hit, tail_patch(hit)) for hit in read.hits]
     max_score = read.max_score
     body = read.with_page(page, max_score=None if max_score is None else tail_score(max_score))
     return Rewritten(answer, body, outcome)
@@ -206,7 +206,7 @@ def _read_answer(answer: UpstreamAnswer, own: bool = False) -> SearchAnswer | Re
     try:
         read = SearchAnswer(answer.body)
         for hit in read.hits:
-            _ = hit.identity, hit.score
+            _ = hit.identity, hit.score, None if own else hit.fields
     except JsonError:
         return Reason.UNPARSABLE
     return Reason.SHARD_FAILURES if read.failed_shards and not own else read
@@ -221,110 +221,65 @@ def _rerank_window(
     answer: UpstreamAnswer,
     read: SearchAnswer,
 ) -> Generator[Need, Any, Result]:
-    writer = _PageWriter(plan, rule, prepared, answer, read)
-    window = read.hits[: plan.window]
-    trace.hits = len(window)
-    seen = WindowTrace(hits=window)
+    """Rank the window that has come and write the client's page of it."""
+    writer = PageWriter(plan, rule, answer, read, frozenset(prepared.added_fields))
+    seen = WindowTrace(read.hits[: plan.window])
+    trace.hits = len(seen.hits)
     trace.decisions["window"] = seen
-    if not window:
+    if not seen.hits or prepared.template is None:
         return writer.engine_order(Outcome(Status.FULL))
-    if prepared.template is None:
-        ranking = rank([0.0] * len(window), [True] * len(window), [hit.score for hit in window])
-        return writer.ranked(ranking, Outcome(Status.FULL), 0)
-    documents = [render(prepared.template, hit.fields, rule.document_tokens) for hit in window]
-    seen.documents = documents
-    page = (plan.page_from, plan.page_size)
-    if 2 * sum(document is not None for document in documents) < len(window):
+    seen.documents = [render(prepared.template, hit.fields, rule.document_tokens) for hit in seen.hits]
+    if 2 * len(seen.texts) < len(seen.hits):
         outcome = Outcome(Status.SKIPPED, Reason.NO_TEXT)
-        _warn_no_text(trace, window, prepared.template)
-        context.outcomes.put(plan.key, b"", Remembered(outcome, None, page))
+        _warn_no_text(trace, seen.hits, prepared.template)
+        context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
         return writer.engine_order(outcome)
-    digest = hits_digest(window)
-    known = context.outcomes.get(plan.key, digest, page)
+    # The engine has given what the search needs: an earlier failure counts no longer, for the other pages too.
+    context.outcomes.forget(plan.key, b"")
+    digest = hits_digest(seen.hits)
+    known = context.outcomes.get(plan.key, digest, plan.page)
     if known is not None:
-        seen.ranking = known.ranking
-        if known.ranking is None:
-            return writer.engine_order(known.outcome)
-        return writer.ranked(known.ranking, known.outcome, 0)
-    texts = [document for document in documents if document is not None]
+        return _as_remembered(writer, seen, known)
     deadline = answer.finished + rule.budget_ms / 1000
-    scored: ScoreResult = yield NeedScores(rule.model, prepared.query, texts, rule.document_tokens, deadline)
+    scored: ScoreResult = yield NeedScores(rule.model, prepared.query, seen.texts, rule.document_tokens, deadline)
     trace.add_time("score", scored.started, scored.finished)
     trace.cached = scored.cached
     if scored.error is not None:
-        outcome = Outcome(Status.FALLBACK, Reason.MODEL)
         trace.warnings.append((f"model {rule.model}", scored.error))
-        context.outcomes.put(plan.key, digest, Remembered(outcome, None, page))
-        return writer.engine_order(outcome)
-    logits = iter(scored.logits)
-    seen.logits = [next(logits) if document is not None else None for document in documents]
-    ranking = rank(
-        seen.logits, [document is not None for document in documents], [hit.score for hit in window], rule.blend
-    )
-    seen.ranking = ranking
-    outcome = Outcome(Status.FULL)
-    if scored.scored < len(texts):
-        outcome = Outcome(Status.PARTIAL, Reason.BUDGET, scored.scored, len(texts))
-        context.outcomes.put(plan.key, digest, Remembered(outcome, ranking, page))
-    else:
+    outcome = _rank(seen, scored, rule)
+    if outcome.status is Status.FULL:
         context.outcomes.forget(plan.key, digest)
+    else:
+        remembered = Remembered(outcome, plan.page, seen.ranking, tuple(seen.logits))
+        context.outcomes.put(plan.key, digest, remembered)
+    if seen.ranking is None:
+        return writer.engine_order(outcome)
     took_ms = round(1000 * max(0.0, scored.finished - answer.finished)) if context.add_took else 0
-    return writer.ranked(ranking, outcome, took_ms, seen.logits)
+    return writer.ranked(seen.ranking, seen.logits, outcome, took_ms)
+
+
+def _as_remembered(writer: PageWriter, seen: WindowTrace, known: Remembered) -> Rewritten:
+    """Write a page in the order in which another page of the same search has been shown."""
+    if known.ranking is None:
+        return writer.engine_order(known.outcome)
+    seen.ranking, seen.logits = known.ranking, list(known.logits)
+    return writer.ranked(seen.ranking, seen.logits, known.outcome, 0)
+
+
+def _rank(seen: WindowTrace, scored: ScoreResult, rule: Rule) -> Outcome:
+    """Note the logits and rank by them; nothing is ranked where the model has failed."""
+    if scored.error is not None:
+        return Outcome(Status.FALLBACK, Reason.MODEL)
+    logits = iter(scored.logits)
+    has_text = [document is not None for document in seen.documents]
+    seen.logits = [next(logits) if has_one else None for has_one in has_text]
+    seen.ranking = rank(seen.logits, has_text, [hit.score for hit in seen.hits], rule.blend)
+    if scored.scored < len(seen.texts):
+        return Outcome(Status.PARTIAL, Reason.BUDGET, scored.scored, len(seen.texts))
+    return Outcome(Status.FULL)
 
 
 def _warn_no_text(trace: Trace, window: list[Hit], template: Template) -> None:
+    sentence = f"fewer than half of the hits have a text in {template}: not reranked; set the rule's text"
     for index in sorted({hit.text("_index") or "" for hit in window}):
-        trace.warnings.append(
-            (
-                f"index {index}",
-                f"fewer than half of the hits have a text in {template}: not reranked; set the rule's text",
-            )
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _PageWriter:
-    """Cuts the client's page out of the window and writes it."""
-
-    plan: Plan
-    rule: Rule
-    prepared: _Prepared
-    answer: UpstreamAnswer
-    read: SearchAnswer
-
-    def engine_order(self, outcome: Outcome) -> Rewritten:
-        """Write the page as the engine would have."""
-        drop = frozenset(self.prepared.added_fields)
-        page = [(hit, HitPatch(drop_fields=drop)) for hit in self._page(self.read.hits)]
-        return Rewritten(self.answer, self.read.with_page(page), outcome)
-
-    def ranked(
-        self, ranking: Ranking, outcome: Outcome, took_ms: int, logits: list[float | None] | None = None
-    ) -> Rewritten:
-        """Write the page out of the window in its new order and, behind it, the tail in the engine's."""
-        drop = frozenset(self.prepared.added_fields)
-        replace = self.rule.scores == "replace" and self.prepared.template is not None
-        entries: list[tuple[Hit, HitPatch]] = []
-        for position, score in zip(ranking.order, ranking.scores, strict=True):
-            explanation = self._explanation(logits[position] if logits else None) if replace else None
-            patch = HitPatch(score if replace else None, explanation, drop)
-            entries.append((self.read.hits[position], patch))
-        for hit in self.read.hits[len(ranking.order) :]:
-            explanation = "past the reranked window: s / (1 + s) of the engine's score" if replace else None
-            entries.append((hit, HitPatch(tail_score(hit.score) if replace else None, explanation, drop)))
-        max_score = ranking.scores[0] if replace else None
-        body = self.read.with_page(self._page(entries), max_score, took_ms)
-        return Rewritten(self.answer, body, outcome)
-
-    def _page(self, items: list[_Item]) -> list[_Item]:
-        return items[self.plan.page_from : self.plan.page_end]
-
-    def _explanation(self, logit: float | None) -> str | None:
-        if not self.plan.explain:
-            return None
-        if logit is None:
-            return "not scored by the reranking model; its place follows from the engine's order"
-        how = (
-            "1 + sigmoid(logit)" if self.rule.blend == 0 else f"1 + blend of logit and engine score ({self.rule.blend})"
-        )
-        return f"reranked by model {self.rule.model}, logit {logit:.6g}: {how}"
+        trace.warnings.append((f"index {index}", sentence))

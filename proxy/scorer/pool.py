@@ -17,9 +17,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
 from proxy.scorer.cache import PairKey, ScoreCache, pair_keys
-from proxy.scorer.models import ModelState, one_line
+from proxy.scorer.models import ModelState, one_line, probe
 from proxy.scorer.queue import FairQueue, Job
-from proxy.scorer.types import Document, ModelHealth, PairModel, Priority, ScoreRequest, ScoreResult, Segment
+from proxy.scorer.types import Document, ModelHealth, PairModel, Priority, ScoreRequest, ScoreResult
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,6 @@ MAX_IDLE_JOBS = 2000
 _FAILURES_TO_RESTART = 3
 """So many failed pairs in a row and a model is loaded anew."""
 _SUPERVISION_S = 0.5
-_PROBE = ("red running shoes", (Segment("running shoes, red, size 42"),))
 
 
 @dataclass(slots=True)
@@ -50,12 +49,14 @@ class _Batch:
 
     number: int
     done: asyncio.Future[None]
-    pending: set[PairKey] = field(default_factory=set)
+    idle: bool = False
+    pending: dict[PairKey, None] = field(default_factory=dict)
+    """Pairs without an answer, in the search's order."""
     logits: dict[PairKey, float] = field(default_factory=dict)
     error: str | None = None
 
     def settle(self, key: PairKey, logit: float | None, error: str | None) -> None:
-        self.pending.discard(key)
+        self.pending.pop(key, None)
         if logit is not None:
             self.logits[key] = logit
         if error is not None:
@@ -91,7 +92,7 @@ class ThreadScorer:
         self._jobs: dict[PairKey, Job] = {}
         self._batches: dict[int, _Batch] = {}
         self._numbers = itertools.count()
-        self._unsaved: dict[PairKey, float] = {}
+        self._unsaved: dict[PairKey, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
@@ -133,11 +134,10 @@ class ThreadScorer:
         """Score what can be scored before the deadline. Never raises for a failing model: see ``ScoreResult.error``."""
         started = time.monotonic()
         count = len(request.documents)
-        state = self._models.get(request.model)
-        if state is None or state.model is None:
-            reason = f"there is no model {request.model!r}" if state is None else f"model {state.name} {state.error}"
-            return ScoreResult([None] * count, error=reason, started=started, finished=time.monotonic())
-        keys = pair_keys(state.model.fingerprint, request.query, request.documents, request.document_tokens)
+        model = self._model(request.model)
+        if isinstance(model, str):
+            return ScoreResult([None] * count, error=model, started=started, finished=time.monotonic())
+        keys = pair_keys(model.fingerprint, request.query, request.documents, request.document_tokens)
         found = await self.cache.get_many(keys)
         known = {key: logit for key, logit in zip(keys, found, strict=True) if logit is not None}
         cached = sum(key in known for key in keys)
@@ -151,22 +151,32 @@ class ThreadScorer:
             error = batch.error
         return ScoreResult([known.get(key) for key in keys], cached, error, started, time.monotonic())
 
+    def _model(self, name: str) -> PairModel | str:
+        """Return a model, or in one line why it cannot be asked."""
+        state = self._models.get(name)
+        if state is None:
+            return f"there is no model {name!r}"
+        if self._closing:
+            return "the scorer is closed"
+        return state.model or f"model {name} {state.error or 'is not loaded yet'}"
+
     async def _score_missing(self, request: ScoreRequest, missing: Mapping[PairKey, Document]) -> _Batch:
-        batch = _Batch(next(self._numbers), asyncio.get_running_loop().create_future())
+        idle = request.priority is Priority.IDLE
+        batch = _Batch(next(self._numbers), asyncio.get_running_loop().create_future(), idle)
         self._batches[batch.number] = batch
         jobs = [self._job_for(request, key, document) for key, document in missing.items()]
         for job in jobs:
             job.waiters.add(batch.number)
-            batch.pending.add(job.key)
+            batch.pending[job.key] = None
         for job in jobs:
             if job.logit is not None:  # scored a moment ago, on its way into the cache
                 batch.settle(job.key, job.logit, None)
         waiting = [job for job in jobs if not job.taken]
-        idle = request.priority is Priority.IDLE
-        for job in self._queue.put_idle(waiting) if idle else self._queue.put(batch.number, waiting):
-            # No room: the pair stays unscored, as if its time were up.
-            batch.settle(job.key, None, None)
-            self._leave(job, batch.number)
+        if idle:
+            self._put_idle(waiting)
+        else:
+            for job in self._queue.put(batch.number, waiting):
+                self._give_up(job, batch)
         left = False
         try:
             async with asyncio.timeout_at(request.deadline):
@@ -189,10 +199,32 @@ class ThreadScorer:
         self._jobs[key] = job
         return job
 
+    def _put_idle(self, jobs: list[Job]) -> None:
+        for evicted in self._queue.put_idle(jobs):
+            # Searches that wait for it have it in their own queue.
+            for batch in [self._batches[number] for number in evicted.waiters]:
+                if batch.idle and not evicted.taken:
+                    self._give_up(evicted, batch)
+            self._forget_unwanted(evicted)
+
+    def _give_up(self, job: Job, batch: _Batch) -> None:
+        """There is no room: the pair stays unscored, as if its time were up."""
+        batch.settle(job.key, None, None)
+        self._leave(job, batch.number)
+
     def _leave(self, job: Job, number: int) -> None:
-        """A search waits no longer for a job; one that nobody waits for and no worker has is forgotten."""
+        """A search waits no longer for a job."""
         job.waiters.discard(number)
-        if not job.waiters and not job.taken and self._jobs.get(job.key) is job:
+        self._forget_unwanted(job)
+
+    def _forget_unwanted(self, job: Job) -> None:
+        """Forget a job that nobody waits for and no worker has."""
+        if not job.waiters and not job.taken:
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        # One that is dropped may still stand among the idle ones while another search has the pair queued anew.
+        if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
 
     def _finish(self, batch: _Batch, finish_idle: bool) -> None:
@@ -202,10 +234,9 @@ class ThreadScorer:
         left = [job for key in batch.pending if (job := self._jobs.get(key)) is not None]
         unwanted = [job for job in left if not job.taken and job.waiters == {batch.number}]
         if finish_idle and not self._closing:
-            for job in self._queue.put_idle(unwanted):
-                self._leave(job, batch.number)
             for job in left:
                 job.waiters.discard(batch.number)
+            self._put_idle(unwanted)
         else:
             for job in left:
                 self._leave(job, batch.number)
@@ -253,31 +284,30 @@ class ThreadScorer:
         if logit is not None:
             job.logit = logit
             self.counts.scored += 1
-            state.failures = 0
-            state.error = None
-            self._save(job.key, logit)
+            state.note_success()
+            self._save(job)
         else:
             self.counts.failed += 1
             state.note_failure(error or "")
-            self._jobs.pop(job.key, None)
+            self._forget(job)
         for number in list(job.waiters):
             batch = self._batches.get(number)
             if batch is not None:
                 batch.settle(job.key, logit, error)
 
-    def _save(self, key: PairKey, logit: float) -> None:
+    def _save(self, job: Job) -> None:
         # Until the cache has it the job stays known, so that a search arriving meanwhile does not compute it again.
-        self._unsaved[key] = logit
+        self._unsaved[job.key] = job
         if len(self._unsaved) == 1:
             self._spawn(self._flush(), "save scores")
 
     async def _flush(self) -> None:
-        logits, self._unsaved = self._unsaved, {}
+        jobs, self._unsaved = list(self._unsaved.values()), {}
         try:
-            await self.cache.put_many(logits)
+            await self.cache.put_many({job.key: job.logit for job in jobs if job.logit is not None})
         finally:
-            for key in logits:
-                self._jobs.pop(key, None)
+            for job in jobs:
+                self._forget(job)
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -288,29 +318,31 @@ class ThreadScorer:
         """Replace dead workers and load failed models anew."""
         while True:
             await asyncio.sleep(_SUPERVISION_S)
-            dead = [thread for thread in self._threads if not thread.is_alive()]
-            for thread in dead:
-                _log.error("%s has died and is replaced", thread.name)
-                self._threads.remove(thread)
-                self.counts.worker_restarts += 1
-                self._start_worker()
-            for state in self._models.values():
-                failing = state.model is None or state.failures >= _FAILURES_TO_RESTART
-                if failing and time.monotonic() >= state.retry_at:
-                    await self._reload(state)
+            try:
+                await self._mend()
+            except Exception:  # the next look may go well
+                _log.exception("the scorer's workers or models could not be mended")
+
+    async def _mend(self) -> None:
+        for thread in [thread for thread in self._threads if not thread.is_alive()]:
+            _log.error("%s has died and is replaced", thread.name)
+            self._start_worker()
+            self._threads.remove(thread)
+            self.counts.worker_restarts += 1
+        for state in self._models.values():
+            failing = state.model is None or state.failures >= _FAILURES_TO_RESTART
+            if failing and time.monotonic() >= state.retry_at:
+                await self._reload(state)
 
     async def _reload(self, state: ModelState) -> None:
-        previous_error, failures = state.error, state.failures
+        previous_error = state.error
         await asyncio.to_thread(state.load)
-        state.restarts += 1
         if state.model is None:
             _log.error("model %s %s", state.name, state.error)
-            return
-        try:
-            await asyncio.to_thread(_probe, state.model)
-        except Exception as error:  # loaded, but it does not work
-            state.failures = failures
-            state.note_failure(f"failed: {one_line(error)}")
+        elif error := await asyncio.to_thread(probe, state.model):
+            state.failures = _FAILURES_TO_RESTART
+            state.error = f"failed: {error}"
+            _log.error("model %s %s", state.name, state.error)
         else:
             _log.warning("model %s works again; before: %s", state.name, previous_error)
 
@@ -320,14 +352,11 @@ class ThreadScorer:
         """Report each configured model; ``probe`` really asks each of them for a score."""
         return [await self._health_of(state, probe) for state in self._models.values()]
 
-    async def _health_of(self, state: ModelState, probe: bool) -> ModelHealth:
+    async def _health_of(self, state: ModelState, really: bool) -> ModelHealth:
         if state.model is None or state.error is not None:
             return ModelHealth(state.name, False, state.error or "not loaded yet")
-        if probe:
-            try:
-                await asyncio.to_thread(_probe, state.model)
-            except Exception as error:  # the health page says what is wrong, whatever it is
-                return ModelHealth(state.name, False, one_line(error))
+        if really and (error := await asyncio.to_thread(probe, state.model)):
+            return ModelHealth(state.name, False, error)
         return ModelHealth(state.name, True, f"fingerprint {state.model.fingerprint}")
 
     async def visible_texts(self, request: ScoreRequest) -> list[str]:
@@ -341,10 +370,3 @@ class ThreadScorer:
             return [model.visible_text(request.query, doc, request.document_tokens) for doc in request.documents]
 
         return await asyncio.to_thread(cut_all)
-
-
-def _probe(model: PairModel) -> None:
-    query, document = _PROBE
-    logit = model.score(query, document, 64)
-    if not math.isfinite(logit):
-        raise ValueError(f"it gave {logit} for a pair")

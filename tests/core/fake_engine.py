@@ -17,6 +17,7 @@ from proxy.core.messages import (
     NeedLookup,
     NeedScores,
     NeedSearch,
+    Outcome,
     Relayed,
     Reply,
     RerankGenerator,
@@ -160,6 +161,8 @@ class Setup:
     """Replaces the engine's answers to what the core asks for."""
     needs: list[Need] = field(default_factory=list)
     trace: Trace = field(default_factory=Trace)
+    outcome: Outcome | None = None
+    """Of the last search."""
 
     def reply(self, need: Need) -> Reply:
         self.needs.append(need)
@@ -172,14 +175,15 @@ class Setup:
     def run(self, search: Search) -> Result:
         self.needs = []
         self.trace = Trace()
-        return drive(rerank(search, self.rule, self.context, self.trace), self.reply)
+        result = drive(rerank(search, self.rule, self.context, self.trace), self.reply)
+        self.outcome = result.outcome
+        return result
 
     def answer(self, search: Search) -> bytes:
         """Return the body that the client gets, wherever it comes from."""
         result = self.run(search)
         if isinstance(result, Forwarded):
-            call = result.call or SearchCall(search.params, search.body, search.content_type)
-            return self.engine.search(call).body
+            return self.engine.search(result.call or own_call(search)).body
         return result.body if isinstance(result, Rewritten) else result.answer.body
 
 
@@ -198,6 +202,10 @@ def make_search(body: Any, query_string: str = "", target: str = "products", **m
     """Return a search; ``body``: bytes as they are, anything else as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Search(target, Params(query_string), raw, content_type="application/json", **more)
+
+
+def own_call(search: Search) -> SearchCall:
+    return SearchCall(search.params, search.body, search.content_type)
 
 
 def raw_hits(body: bytes) -> list[dict[str, bytes]]:

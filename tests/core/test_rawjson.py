@@ -124,6 +124,7 @@ def test_insertion_adds_one_member_at_the_end(text: str) -> None:
         b'\xef\xbb\xbf{"a":1}',
         '{"a":1}'.encode("utf-16"),
         b'{"a":1,"a":1}',
+        b'{"a":12,"b":2,"a":1}',
         b'{"a":1,"\\u0061":2}',
         b'{"b":":","c":66,"c":[1,2]}',
         b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",

@@ -99,7 +99,9 @@ def test_full() -> None:
     )
     # the window of four in its new order, ties as they were, then the tail
     assert ids(result.body) == "dbcaef"
-    assert scores(result.body) == pytest.approx([1 + sigmoid(5), 1 + sigmoid(2), 1 + sigmoid(2), 1 + sigmoid(-1), 2 / 3, 0.5])
+    assert scores(result.body) == pytest.approx(
+        [1 + sigmoid(5), 1 + sigmoid(2), 1 + sigmoid(2), 1 + sigmoid(-1), 2 / 3, 0.5]
+    )
     whole = json.loads(result.body)
     assert whole["hits"]["max_score"] == pytest.approx(1 + sigmoid(5))
     assert whole["took"] == 7 + 30
@@ -182,7 +184,7 @@ def test_scores_keep() -> None:
     setup = make(rule=replace(RULE, scores="keep"))
     result = ask(setup)
     assert ids(result.body) == "dbcaef"
-    wanted = {hit.id: {key: bytes(value) for key, value in raw_hits(search_answer([hit.raw([], False)], 1, b"0"))[0].items()} for hit in SIX}
+    wanted = {hit.id: raw_hits(search_answer([hit.raw([], False)], 1, b"0"))[0] for hit in SIX}
     assert raw_hits(result.body) == [wanted[name] for name in "dbcaef"]
     assert json.loads(result.body)["hits"]["max_score"] == 6.0
     behind = setup.run(make_search({"query": QUERY, "from": 4}))
@@ -200,7 +202,7 @@ def test_pretty_answer() -> None:
     setup.engine.pretty = True
     result = ask(setup, query_string="pretty")
     assert result.body.endswith(b"}\n")
-    assert b'"max_score" : 1.9933072' in result.body
+    assert b'"max_score" : 1.9933071' in result.body
     assert ids(result.body) == "dbcaef"
 
 
@@ -235,14 +237,9 @@ def test_explanations_behind_the_window() -> None:
 def test_explanations_of_what_was_not_scored_and_of_a_remembered_order() -> None:
     setup = make(EXPLAINED, logits={"c": None, "d": None})
     for body in ({"explain": True}, {"explain": True, "size": 6}):
-        rows = explained(ask(setup, body))
-        assert [description.split(",")[0] for _, description, _ in rows[:4]] == [
-            "reranked by model base",
-            "reranked by model base",
-            "not scored by the reranking model; its place follows from the engine's order",
-            "not scored by the reranking model; its place follows from the engine's order",
-        ] or [description.startswith(("reranked", "reranked", "not", "not")) for _, description, _ in rows[:4]] == [True] * 4
-        assert "logit 2" in rows[0][1]
+        how = [description for _, description, _ in explained(ask(setup, body))[:4]]
+        assert [text.split()[0] for text in how] == ["reranked", "reranked", "not", "not"]
+        assert "logit 2:" in how[0]
     rows = explained(ask(make(EXPLAINED, rule=replace(RULE, blend=0.5)), {"explain": True}))
     assert "blend of logit and engine score (0.5)" in rows[0][1]
 
