@@ -53,9 +53,14 @@ def end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
 
 def for_upstream(headers: MultiMapping[str]) -> CIMultiDict[str]:
     """Return a request's header fields for the engine: less ``Host`` (its own is sent) and what is meant for us."""
-    sent = end_to_end(headers)
     doomed = _OURS | {"host", "expect"}
-    return CIMultiDict([(name, value) for name, value in sent.items() if name.lower() not in doomed])
+    # aiohttp's client keeps several fields of one name only if they are spelled alike.
+    spelled: dict[str, str] = {}
+    return CIMultiDict(
+        (spelled.setdefault(name.lower(), name), value)
+        for name, value in end_to_end(headers).items()
+        if name.lower() not in doomed
+    )
 
 
 def identity(headers: MultiMapping[str]) -> bytes:

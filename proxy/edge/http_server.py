@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from aiohttp.typedefs import LooseHeaders
 from multidict import CIMultiDict
 
 from proxy.core.response import error_body
+
+_log = logging.getLogger(__name__)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _ADDED_BY_AIOHTTP = ("Date", "Server", "Content-Type")
@@ -77,7 +80,13 @@ class ProxyProtocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Refuse a request that cannot be read, or answer for a handler that failed before it had answered."""
-        super().handle_error(request, status, exc, message)
+        if request.writer.output_size > 0:
+            # Closing the connection is all that can still be said: the answer must not look whole.
+            raise ConnectionError("the answer has begun already")
+        if status >= 500:
+            _log.error("a request could not be handled", exc_info=exc)
+        else:
+            _log.info("a client at %s sent what is no HTTP: %s", request.remote, " ".join((message or "").split()))
         kind = "illegal_argument_exception" if status < 500 else "proxy_exception"
         reason = " ".join((message or "").split()) or "the request could not be handled"
         body = error_body(status, kind, f"rerank proxy: {reason}")
