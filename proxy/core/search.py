@@ -96,13 +96,14 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
         outcome, call = plan
         return Forwarded(outcome, call)
     trace.decisions["page"] = {"from": plan.page_from, "size": plan.page_size, "window": plan.window}
-    known = context.outcomes.get(plan.key, b"", plan.page)
+    past_window = plan.page_from >= plan.window
+    known = None if past_window else context.outcomes.get(plan.key, b"", plan.page)
     if known is not None:
         return Forwarded(known.outcome, None if known.own_bytes else plan.own_call)
     prepared = yield from _prepare(plan, rule, context, trace)
     if isinstance(prepared, Reason):
         return Forwarded(Outcome(Status.SKIPPED, prepared), plan.own_call)
-    if plan.page_from >= plan.window:
+    if past_window:
         return (yield from _past_window(plan, rule))
     answer: UpstreamAnswer = yield NeedSearch(plan.widened_call(prepared.added_fields))
     trace.add_time("upstream", answer.started, answer.finished)

@@ -51,6 +51,8 @@ async def explain(request: web.BaseRequest, services: Services, rules: Rules) ->
         }
         window = trace.decisions.pop("window", None)
         shown.update(trace.decisions)
+        if "text" in shown:
+            shown["text_line"] = f"text: {msgspec.json.encode(shown['text']).decode()}"
         if isinstance(result, (Forwarded, Relayed)):
             shown["answer"] = "the engine's own"
         if isinstance(result, Relayed):

@@ -109,6 +109,7 @@ def test_explain_shows_each_decision(proxy: ProxyThread) -> None:
     assert shown["status"] == "full"
     assert shown["query_text"] == {"text": "red shoe", "source": "match"}
     assert shown["text"] == "{title}"
+    assert shown["text_line"] == 'text: "{title}"'  # to be pasted into a rule
     assert len(shown["hits"]) == HITS
     assert [hit["rank"] for hit in shown["hits"]] == list(range(1, HITS + 1))
     assert sorted(hit["engine_rank"] for hit in shown["hits"]) == list(range(1, HITS + 1))
