@@ -16,23 +16,16 @@ from proxy.core.messages import (
     NeedSearch,
     Outcome,
     Reason,
-    Relayed,
     Rewritten,
     SearchCall,
     Status,
     UpstreamAnswer,
-    UpstreamFailure,
 )
 from proxy.core.params import Params
 from proxy.core.ranking import sigmoid
 from proxy.core.search import IDENTITY, WindowTrace
-from proxy.scorer.types import ScoreResult
-from proxy.settings import Rule, parse_template
 from tests.core.fake_engine import (
     FINISHED,
-    JSON_HEADERS,
-    FakeEngine,
-    Setup,
     StoredHit,
     error,
     make_context,
@@ -43,46 +36,8 @@ from tests.core.fake_engine import (
     scores_by_text,
     search_answer,
 )
+from tests.core.one_search import LOGITS, NAMES, QUERY, RULE, SIX, ask, ids, make, scores, stored
 from tests.core.test_mapping import caps, mapping
-
-QUERY = {"match": {"title": "red shoes"}}
-RULE = Rule(text=parse_template("{title}"), window=4, budget_ms=500)
-NAMES = "abcdef"
-LOGITS: dict[str, float | None] = {"a": -1.0, "b": 2.0, "c": 2.0, "d": 5.0, "e": 9.0, "f": 9.0}
-
-
-def stored(name: str, score: str, title: str | None = "", **more: Any) -> StoredHit:
-    """Return a hit whose title is its name; None: it has no title."""
-    fields = {"color": ["red"]} if title is None else {"title": [title or name], "color": ["red"]}
-    return StoredHit(name, score.encode(), b'{"n":1.10,"name":"%s"}' % name.encode(), fields, **more)
-
-
-SIX = [stored(name, f"{6 - place}.0") for place, name in enumerate(NAMES)]
-
-
-def make(
-    hits: list[StoredHit] | None = None,
-    rule: Rule = RULE,
-    logits: dict[str, float | None] | None = None,
-    **more: Any,
-) -> Setup:
-    engine = FakeEngine(SIX if hits is None else hits)
-    return Setup(engine, scores_by_text({**LOGITS, **(logits or {})}), rule, **more)
-
-
-def ask(setup: Setup, body: dict[str, Any] | None = None, query_string: str = "", **more: Any) -> Rewritten:
-    result = setup.run(make_search({"query": QUERY, **(body or {})}, query_string, **more))
-    assert isinstance(result, Rewritten), result
-    return result
-
-
-def ids(body: bytes) -> str:
-    return "".join(json.loads(hit["_id"]) for hit in raw_hits(body))
-
-
-def scores(body: bytes) -> list[float]:
-    return [float(hit["_score"]) for hit in raw_hits(body)]
-
 
 # --- full -------------------------------------------------------------------------------------------------------
 
@@ -332,8 +287,9 @@ def test_too_few_with_text() -> None:
     assert json.loads(result.body)["took"] == 7
     assert [json.loads(hit["fields"]) for hit in raw_hits(result.body)] == [{"color": ["red"]}] * 6
     assert [subject for subject, _ in setup.trace.warnings] == ["index i1", "index i2"]
-    # the other pages do not try
+    # the other pages of the window do not try; those behind it stay below all that the window's may have
     assert setup.run(make_search({"query": QUERY, "fields": ["color"], "from": 2})) == Forwarded(result.outcome, None)
+    assert scores(ask(setup, {"fields": ["color"], "from": 4}).body) == pytest.approx([2 / 3, 0.5])
     # and are reranked again when the first page finds texts
     setup.engine.hits = SIX
     assert ask(setup, {"fields": ["color"]}).outcome.status is Status.FULL
@@ -448,151 +404,6 @@ def test_a_given_text_takes_the_place_of_the_querys() -> None:
     setup.run(make_search({"query": {"match_all": {}}}, query_text="boots"))
     assert isinstance(setup.needs[1], NeedScores)
     assert setup.needs[1].query == "boots"
-
-
-# --- fallback ---------------------------------------------------------------------------------------------------
-
-
-def shard_failure() -> UpstreamAnswer:
-    good = search_answer([SIX[0].raw([], False)], 1, b"6.0")
-    return ok(good.replace(b'"failed":0', b'"failed":1'))
-
-
-def failed(failure: UpstreamFailure) -> UpstreamAnswer:
-    return UpstreamAnswer(200, JSON_HEADERS, failure=failure)
-
-
-FALLBACKS = [
-    (error(400), Reason.UPSTREAM_ERROR),
-    (error(413), Reason.UPSTREAM_ERROR),
-    (error(500), Reason.UPSTREAM_ERROR),
-    (error(201), Reason.UPSTREAM_ERROR),
-    (shard_failure(), Reason.SHARD_FAILURES),
-    (ok(b"<html>"), Reason.UNPARSABLE),
-    (ok(b"{}"), Reason.UNPARSABLE),
-    (ok(b'{"hits":{"hits":[{"_source":"\\ud800"}]}}'), Reason.UNPARSABLE),
-    (ok(b'{"hits":{"hits":[{"_score":"high"}]}}'), Reason.UNPARSABLE),
-    (ok(b'{"hits":{"hits":[{"_score":1.0,"fields":{"title":[%s]}}]}}' % (b"1" * 5000)), Reason.UNPARSABLE),
-    (ok(b'{"_shards":"\\ud800","hits":{"hits":[]}}'), Reason.UNPARSABLE),
-    (ok(b"---", [("content-type", "application/yaml")]), Reason.UNPARSABLE),
-    (ok(b"{}", []), Reason.UNPARSABLE),
-    (failed(UpstreamFailure.TOO_LARGE), Reason.ANSWER_TOO_LARGE),
-    (failed(UpstreamFailure.BUSY), Reason.BUSY),
-    (failed(UpstreamFailure.GARBLED), Reason.UNPARSABLE),
-]
-
-
-@pytest.mark.parametrize(("answer", "reason"), FALLBACKS)
-def test_the_clients_own_request_is_sent_once(answer: UpstreamAnswer, reason: Reason) -> None:
-    setup = make(search=lambda need: answer)
-    outcome = Outcome(Status.FALLBACK, reason)
-    assert setup.run(make_search({"query": QUERY})) == Forwarded(outcome, None)
-    assert [type(need) for need in setup.needs] == [NeedSearch]
-    # the other pages do not try, the page itself does
-    assert setup.run(make_search({"query": QUERY, "from": 2})) == Forwarded(outcome, None)
-    assert setup.needs == []
-    setup.search = None
-    assert setup.run(make_search({"query": QUERY})).outcome == Outcome(Status.FULL)
-    # and when it goes well, so does the rest
-    assert setup.run(make_search({"query": QUERY, "from": 2})).outcome == Outcome(Status.FULL)
-
-
-@pytest.mark.parametrize("status", [401, 403, 404, 429, 502, 503, 504])
-def test_errors_that_are_not_ours_are_passed_on(status: int) -> None:
-    setup = make(search=lambda need: error(status))
-    result = setup.run(make_search({"query": QUERY}))
-    assert result == Relayed(error(status), Outcome(Status.FALLBACK, Reason.UPSTREAM_ERROR))
-    setup.search = None
-    assert setup.run(make_search({"query": QUERY, "from": 2})).outcome == Outcome(Status.FULL)
-
-
-def test_an_engine_that_cannot_be_reached() -> None:
-    answer = UpstreamAnswer(0, failure=UpstreamFailure.UNREACHABLE, detail="refused")
-    result = make(search=lambda need: answer).run(make_search({"query": QUERY}))
-    assert result == Relayed(answer, Outcome(Status.FALLBACK, Reason.UPSTREAM_ERROR))
-
-
-EXT = {"ext": {"rerank": {"query_context": {"query_text": "boots"}}}}
-
-
-def test_elasticsearch_never_sees_what_is_meant_for_us() -> None:
-    setup = make(search=lambda need: error(400))
-    result = setup.run(make_search({"query": QUERY, **EXT}))
-    assert isinstance(result, Forwarded)
-    assert result.call is not None
-    assert json.loads(result.call.body) == {"query": QUERY}
-    again = setup.run(make_search({"query": QUERY, **EXT, "from": 2}))
-    assert isinstance(again, Forwarded)
-    assert again.call is not None
-    assert json.loads(again.call.body) == {"query": QUERY, "from": 2}
-
-
-def test_opensearch_gets_the_clients_own_bytes_since_a_default_pipeline_may_need_them() -> None:
-    setup = make(search=lambda need: error(400, [("content-type", "application/json")]))
-    outcome = Outcome(Status.FALLBACK, Reason.UPSTREAM_ERROR)
-    assert setup.run(make_search({"query": QUERY, **EXT})) == Forwarded(outcome, None)
-    assert setup.run(make_search({"query": QUERY, **EXT, "from": 2})) == Forwarded(outcome, None)
-
-
-def test_a_failing_model() -> None:
-    setup = make()
-    setup.score = lambda need: ScoreResult([1.0, None, None, None], error="it gave nan")
-    result = ask(setup, {"size": 3, "fields": ["color"]})
-    assert result.outcome == Outcome(Status.FALLBACK, Reason.MODEL)
-    assert setup.trace.warnings == [("model base", "it gave nan")]
-    assert ids(result.body) == "abc"
-    assert scores(result.body) == [6, 5, 4]
-    assert json.loads(result.body)["hits"]["max_score"] == 6
-    assert [json.loads(hit["fields"]) for hit in raw_hits(result.body)] == [{"color": ["red"]}] * 3
-    # the other pages keep the engine's order too
-    setup.score = scores_by_text(LOGITS)
-    second = ask(setup, {"size": 3, "from": 3, "fields": ["color"]})
-    assert (ids(second.body), second.outcome) == ("def", result.outcome)
-    assert ask(setup, {"size": 3, "fields": ["color"]}).outcome == Outcome(Status.FULL)
-    assert ask(setup, {"size": 3, "from": 3, "fields": ["color"]}).outcome == Outcome(Status.FULL)
-
-
-def test_a_later_failure_of_the_engine_does_not_outlive_the_next_success() -> None:
-    setup = make(logits={"c": None, "d": None})
-    ask(setup, {"size": 2})
-    setup.search = lambda need: error(500)
-    assert setup.run(make_search({"query": QUERY, "size": 2, "from": 2})).outcome.status is Status.FALLBACK
-    setup.search = None
-    # the page that failed tries again and finds the order that the first page has shown
-    assert ids(ask(setup, {"size": 2, "from": 2}).body) == "cd"
-    assert ask(setup, {"size": 2, "from": 1}).outcome.status is Status.PARTIAL
-
-
-# --- past the window: the engine's own words --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("answer", "relayed"),
-    [
-        (error(400), True),
-        (error(503), True),
-        (ok(b"<html>"), True),
-        (UpstreamAnswer(0, failure=UpstreamFailure.UNREACHABLE), True),
-        (failed(UpstreamFailure.TOO_LARGE), False),
-        (failed(UpstreamFailure.GARBLED), False),
-    ],
-)
-def test_past_the_window_nothing_is_asked_twice(answer: UpstreamAnswer, relayed: bool) -> None:
-    outcome = Outcome(Status.SKIPPED, Reason.PAST_WINDOW)
-    result = make(search=lambda need: answer).run(make_search({"query": QUERY, "from": 4}))
-    assert result == (Relayed(answer, outcome) if relayed else Forwarded(outcome, None))
-
-
-def test_failed_shards_past_the_window_are_the_engines_word() -> None:
-    result = make(search=lambda need: shard_failure()).run(make_search({"query": QUERY, "from": 4}))
-    assert isinstance(result, Rewritten)
-    assert scores(result.body) == pytest.approx([6 / 7])
-
-
-def test_past_the_window_what_is_meant_for_us_is_taken_out() -> None:
-    setup = make()
-    ask(setup, {**EXT, "from": 4})
-    assert json.loads(setup.engine.calls[0].body) == {"query": QUERY, "from": 4}
 
 
 # --- identity ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,8 +54,8 @@ class World:
 
 
 def as_java(score: float) -> bytes:
-    """Write a score as an engine does: ``6.17E-9``."""
-    text = repr(score)
+    """Write a score as an engine does: the shortest text of the 32-bit value, such as ``6.17E-9``."""
+    text = str(np.float32(score))
     mantissa, exponent, power = text.partition("e")
     return f"{mantissa}E{int(power)}".encode() if exponent else text.encode()
 

@@ -7,8 +7,16 @@ import re
 
 import pytest
 
-from proxy.settings import Listen, Settings
-from tests.e2e.requests import Request, all_requests
+from proxy.settings import Listen, Rule, Settings
+from tests.e2e.requests import (
+    Request,
+    all_requests,
+    search_errors,
+    search_parameters,
+    searches,
+    setup,
+    teardown,
+)
 from tests.engines import Engine
 from tests.support import Answer, ProxyThread, ask
 
@@ -79,3 +87,26 @@ def test_no_difference_without_rules(engine: Engine) -> None:
     assert not differences, "\n".join(differences[:10])
     assert sum(answer.status < 400 for answer in direct) >= 120
     assert sum(answer.status >= 400 for answer in direct) >= 40
+
+
+def test_identity_changes_no_byte(engine: Engine) -> None:
+    """With the model that keeps the engine's order, searches are widened and cut, and still nothing differs."""
+    before, after = list(setup()), list(teardown())
+    requests = [*searches(), *search_parameters(), *search_errors()]
+    settings = Settings(upstream=(engine.url,), listen=Listen("127.0.0.1", 0), rules=(Rule(model="identity"),))
+    with ProxyThread(settings) as proxy:
+        run(engine.url, before)
+        direct = run(engine.url, requests)
+        again = run(engine.url, requests)
+        through = run(proxy.url, requests)
+        run(engine.url, after)
+    differences = []
+    full = 0
+    for one, ours, theirs, second in zip(requests, through, direct, again, strict=True):
+        full += ours.header("X-Rerank-Status") == "full"
+        if normalised(theirs) != normalised(second):
+            continue
+        if (ours.status, normalised(ours)) != (theirs.status, normalised(theirs)):
+            differences.append(f"{one}\n  {ours.header('X-Rerank-Status')}: {ours.body!r}\n  directly: {theirs.body!r}")
+    assert not differences, "\n".join(differences[:10])
+    assert full >= 50  # most of them really went through the whole of it
