@@ -10,8 +10,10 @@ from pathlib import Path
 
 import aiohttp
 
-from proxy.edge.server import start_proxy
+from proxy.core.search import IDENTITY
+from proxy.edge.server import Proxy, start_proxy
 from proxy.embedded import start_embedded
+from proxy.scorer.models import ModelNotFound, find_model
 from proxy.settings import Listen, Rule, Settings
 
 DATA = Path(__file__).with_name("data")
@@ -40,6 +42,10 @@ BUDGET_MS = 5000
 """Generous: the demo shows what reranking does to the order; its page says how long it took."""
 
 
+class CannotStart(Exception):
+    """The demo cannot run; the text says why in one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """Where the parts listen."""
@@ -51,17 +57,24 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(listen: Listen, model: str) -> AsyncIterator[Stack]:
-    """Start engine and proxy, the catalogue loaded; stop both at the end.
+    """Start engine and proxy, the catalogue loaded; stop both at the end. ``listen``: the proxy's address.
 
     Raises:
-        OSError: the proxy's address cannot be had.
+        CannotStart: there is no such model, it does not work, or the proxy's address cannot be had.
     """
+    _check_exists(model)
     engine = await start_embedded()
     try:
-        products = await _load(engine.url)
-        rule = Rule(model=model, budget_ms=BUDGET_MS)
-        proxy = await start_proxy(Settings(upstream=(engine.url,), listen=listen, rules=(rule,)))
+        products = await load_catalogue(engine.url)
+        settings = Settings(
+            upstream=(engine.url,), listen=listen, rules=(Rule(model=model, budget_ms=BUDGET_MS),), shutdown_grace_s=5
+        )
         try:
+            proxy = await start_proxy(settings)
+        except OSError as error:
+            raise CannotStart(f"the proxy cannot listen on {listen}: {error.strerror or error}") from error
+        try:
+            await _check_scores(proxy)
             yield Stack(engine.url, proxy.url, products)
         finally:
             await proxy.close()
@@ -69,7 +82,28 @@ async def running_stack(listen: Listen, model: str) -> AsyncIterator[Stack]:
         await engine.close()
 
 
-async def _load(url: str) -> int:
+def _check_exists(model: str) -> None:
+    if model == IDENTITY:
+        return
+    try:
+        find_model(model)
+    except ModelNotFound as error:
+        raise CannotStart(str(error)) from error
+
+
+async def _check_scores(proxy: Proxy) -> None:
+    """A proxy without its model goes on in the engine's order; a demo of reranking has nothing to show then."""
+    for model in await proxy.services.scorer.health(probe=True):
+        if not model.ok:
+            raise CannotStart(f"the model {model.name} does not work: {model.detail}")
+
+
+async def load_catalogue(url: str) -> int:
+    """Create the index on the engine at ``url`` and fill it; return the number of products.
+
+    Raises:
+        CannotStart: the engine refused some.
+    """
     products = [json.loads(line) for line in (DATA / "products.jsonl").read_text(encoding="utf-8").splitlines()]
     lines = []
     for product in products:
@@ -80,6 +114,8 @@ async def _load(url: str) -> int:
         await session.put(f"{url}/{INDEX}", json=_MAPPING)
         headers = {"Content-Type": "application/x-ndjson"}
         answer = await session.post(f"{url}/{INDEX}/_bulk?refresh=true", data=body, headers=headers)
-        if (await answer.json())["errors"]:
-            raise RuntimeError("the sample catalogue was not taken whole by the embedded engine")
-    return len(products)
+        items = (await answer.json())["items"]
+    refused = [item["index"] for item in items if item["index"]["status"] >= 300]
+    if refused:
+        raise CannotStart(f"the embedded engine refused {len(refused)} products, the first so: {refused[0]}")
+    return len(items)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,31 @@ from aiohttp import web
 
 from proxy.demo.stack import DATA, FIELDS, INDEX, Stack
 
-_PAGE = Path(__file__).with_name("page")
-_FILES = {
-    "/": ("index.html", "text/html"),
-    "/demo.js": ("demo.js", "text/javascript"),
-    "/demo.css": ("demo.css", "text/css"),
-}
+SAMPLE_QUERY = "phone case without card holder"
+"""What the page opens with: the first of the sample's queries."""
+PAGE = Path(__file__).with_name("page")
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_FILES = {"/": "index.html", "/demo.js": "demo.js", "/demo.css": "demo.css"}
 _MAX_QUERY = 300
-STACK = web.AppKey("stack", Stack)
-SESSION = web.AppKey("session", aiohttp.ClientSession)
+"""Characters; the page's search box has the same limit."""
+_SIZE = 50
+_AGAIN = "Stop the demo with Ctrl-C and start it again."
 _SAFE = {
     "Content-Security-Policy": "default-src 'self'; img-src data:; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+STACK = web.AppKey("stack", Stack)
+SESSION = web.AppKey("session", aiohttp.ClientSession)
 
 
 def make_app(stack: Stack) -> web.Application:
-    """Return the page's server."""
+    """Return the page's server: ``/``, ``/api/search?q=…`` and ``/api/queries``."""
     app = web.Application()
     app[STACK] = stack
     app.cleanup_ctx.append(_session)
-    for path in _FILES:
-        app.router.add_get(path, _file)
+    for path, name in _FILES.items():
+        app.router.add_get(path, _file((PAGE / name).read_text(encoding="utf-8"), _TYPES[Path(name).suffix]))
     app.router.add_get("/api/search", _search)
     app.router.add_get("/api/queries", _queries)
     return app
@@ -46,52 +49,69 @@ async def _session(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-async def _file(request: web.Request) -> web.Response:
-    name, content_type = _FILES[request.path]
-    text = (_PAGE / name).read_text(encoding="utf-8")
-    return web.Response(text=text, content_type=content_type, headers=_SAFE)
+def _file(text: str, content_type: str) -> Any:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=text, content_type=content_type, headers=_SAFE)
+
+    return answer
 
 
 async def _search(request: web.Request) -> web.Response:
-    query = request.query.get("q", "").strip()[:_MAX_QUERY]
+    """Answer the proxy's explanation of the search, with ``grades`` beside it.
+
+    Where there are no orders to show, ``error`` says why in words, ``detail`` what exactly happened.
+    """
+    query = request.query.get("q", "").strip()
     if not query:
-        return web.json_response({"error": "Type what you are looking for."}, status=400)
+        return _json({"error": "Type what you are looking for."}, 400)
+    if len(query) > _MAX_QUERY:
+        return _json({"error": f"That is longer than {_MAX_QUERY} characters. Try fewer words."}, 400)
     stack = request.app[STACK]
     url = f"{stack.proxy_url}/_rerank/explain/{INDEX}"
     try:
         async with request.app[SESSION].post(url, json=search_body(query)) as answer:
             shown = await answer.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError) as error:
-        return web.json_response({"error": f"The proxy does not answer: {error}"}, status=502)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        return _trouble(f"The proxy does not answer. {_AGAIN}", str(error) or type(error).__name__)
     if answer.status != 200:
-        return web.json_response({"error": f"The proxy answers {answer.status}."}, status=502)
-    return web.json_response({**shown, "grades": _grades().get(query.casefold(), {})}, headers=_SAFE)
+        return _trouble("The proxy refused the search.", f"status {answer.status}")
+    engine = shown.get("engine")  # only there where the engine gave no hits
+    if engine is not None:
+        said = "does not answer" if engine["status"] == 0 else f"answers with status {engine['status']}"
+        return _trouble(f"The search engine {said}. {_AGAIN}", engine["detail"], shown)
+    return _json({**shown, "grades": judgements().get(query.casefold(), {})})
+
+
+def _trouble(error: str, detail: str, shown: dict[str, Any] | None = None) -> web.Response:
+    return _json({**(shown or {}), "error": error, "detail": detail}, 502)
 
 
 def search_body(query: str) -> dict[str, Any]:
     """Return the page's search: an ordinary one, with nothing in it that speaks of reranking."""
-    return {"query": {"multi_match": {"query": query, "fields": list(FIELDS)}}, "size": 50}
+    return {"query": {"multi_match": {"query": query, "fields": list(FIELDS)}}, "size": _SIZE}
 
 
-async def _queries(request: web.Request) -> web.Response:
-    stack = request.app[STACK]
-    texts = list(_query_ids())
-    return web.json_response(
-        {"queries": texts, "fields": FIELDS, "products": stack.products, "proxy": stack.proxy_url}, headers=_SAFE
-    )
+async def _queries(_: web.Request) -> web.Response:
+    return _json({"queries": list(sample_queries())})
 
 
-def _query_ids() -> dict[str, str]:
-    """Text of each judged query -> its id."""
+def _json(content: dict[str, Any], status: int = 200) -> web.Response:
+    return web.json_response(content, status=status, headers=_SAFE)
+
+
+@cache
+def sample_queries() -> dict[str, str]:
+    """Return text of each judged query -> its id, in the file's order."""
     with (DATA / "queries.tsv").open(encoding="utf-8", newline="") as file:
         return {text: qid for qid, text in csv.reader(file, delimiter="\t")}
 
 
-def _grades() -> dict[str, dict[str, int]]:
-    """Text of each judged query, in lower case -> product id -> grade, 0 to 3."""
+@cache
+def judgements() -> dict[str, dict[str, int]]:
+    """Return text of each judged query, in lower case -> product id -> grade, 0 to 3."""
     by_id: dict[str, dict[str, int]] = {}
     with (DATA / "qrels.tsv").open(encoding="utf-8") as file:
         for line in file:
             qid, _, product, grade = line.split()
             by_id.setdefault(qid, {})[product] = int(grade)
-    return {text.casefold(): by_id.get(qid, {}) for text, qid in _query_ids().items()}
+    return {text.casefold(): by_id.get(qid, {}) for text, qid in sample_queries().items()}
