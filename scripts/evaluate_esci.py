@@ -1,11 +1,11 @@
 """Reports how well model folders rank the ESCI slice, BM25 beside them, and how long a pair takes.
 
-    python scripts/evaluate_esci.py onnx_models/base [FOLDER ...] [--split dev]
+    python scripts/evaluate_esci.py onnx_models/base onnx_models/small [--blend 0.2] [--split dev]
 
 For each set of fields that a proxy may send: nDCG@10 (gains E 1, S 0.1, C 0.01, I 0) of each query's own judged list,
-and of BM25's top 50 of all products, where a product without a label counts as irrelevant. Pairs are scored as the
-proxy scores them: one a call, documents of up to 128 tokens. The dev split is for reports: choose on a held-out part
-of train.
+and of BM25's top 100 of all products, where a product without a label counts as irrelevant; with 95 % bootstrap
+intervals over the queries. Pairs are scored as the proxy scores them: one a call, documents of up to 128 tokens. The
+dev split is for reports: choose on a held-out part of train.
 """
 
 from __future__ import annotations
@@ -19,99 +19,152 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from esci_data import BM25, GAINS, VARIANTS, Judged, Product, esci_folder, ndcg, read_judgments, read_products, text_of
+from esci_data import GAINS, VARIANTS, Judged, Product, esci_folder, read_judgments, read_products
+from figures import Array, Ranked, column, gain_over, with_interval
 from tqdm import tqdm
+from training.corpus import LexicalIndex
+from training.texts import DOCUMENT_TOKENS, Fields, document_of, plain_text, template_of
 
 from proxy.scorer.onnx_model import ModelError, OnnxPairModel, load_model
-from proxy.scorer.types import Segment
 
-DOCUMENT_TOKENS = 128
-TOP = 50
+TOP = 100
 REPORTED = ("title", "title+description+brand", "title+brand+color+bullets")
-Rank = Callable[[str, Sequence[str]], list[str]]
-"""Orders ids of products for a query, best first."""
+Scorer = Callable[[str, Sequence[str]], list[float]]
+"""Gives the scores of documents, by id, for a query."""
 
 
 def main() -> int:
     """Print a table; return the exit code."""
-    parser = argparse.ArgumentParser(description="Report nDCG@10 of model folders on the ESCI slice, BM25 beside them.")
-    parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="model folders")
-    parser.add_argument("--split", choices=("dev", "train"), default="dev", help="judged queries (default dev)")
-    options = parser.parse_args()
+    options = _options()
     try:
-        models = [load_model(folder, folder.name) for folder in options.folders]
+        models = {str(folder): load_model(folder, folder.name) for folder in options.folders}
     except ModelError as error:
         print(f"evaluate_esci: {error}", file=sys.stderr)
         return 1
     folder = esci_folder()
-    products = read_products(folder)
+    products = {identity: _fields(product) for identity, product in read_products(folder).items()}
     judged = read_judgments(folder / f"judgments.{options.split}.jsonl")
-    print(f"{len(judged)} {options.split} queries, {len(products)} products; nDCG@10\n")
-    print("| fields | ranking | judged lists | BM25's top 50 |\n|---|---|---|---|")
+    print(f"{len(judged)} {options.split} queries, {len(products)} products; nDCG@10 [95 % interval], gain over BM25\n")
+    print(f"| fields | ranking | judged lists | gain | BM25's top {TOP} | gain |\n|---|---|---|---|---|---|")
     for name in REPORTED:
-        texts = {identity: text_of(product, VARIANTS[name]) for identity, product in products.items()}
-        report_fields(name, texts, judged, dict(zip(map(str, options.folders), models, strict=True)))
-    for where, model in zip(options.folders, models, strict=True):
-        print(f"\n{where}: {latency(model, products, judged)}")
+        _report(name, products, judged, models, options)
+    times = latency(models, products, judged)
+    print("\n" + "\n".join(f"{where}: {line}" for where, line in times.items()))
     return 0
 
 
-def report_fields(name: str, texts: dict[str, str], judged: Sequence[Judged], models: dict[str, OnnxPairModel]) -> None:
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Report nDCG@10 of model folders on the ESCI slice, BM25 beside them.")
+    parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="model folders")
+    parser.add_argument("--split", choices=("dev", "train"), default="dev", help="judged queries (default dev)")
+    parser.add_argument("--blend", type=float, action="append", default=[], help="report BM25's share too (repeatable)")
+    parser.add_argument("--bi-encoder", metavar="NAME", help="report a bi-encoder too (needs the extra `train`)")
+    return parser.parse_args()
+
+
+def _fields(product: Product) -> Fields:
+    return {name: (text,) for name, text in product.items() if name != "id" and text}
+
+
+def _report(
+    name: str,
+    products: dict[str, Fields],
+    judged: Sequence[Judged],
+    models: dict[str, OnnxPairModel],
+    options: argparse.Namespace,
+) -> None:
     """Print the rows of one set of fields."""
-    ids = list(texts)
-    number = {identity: position for position, identity in enumerate(ids)}
-    bm25 = BM25(list(texts.values()))
-
-    def lexical(query: str, candidates: Sequence[str]) -> list[str]:
-        scores = bm25.scores(query)
-        return sorted(candidates, key=lambda identity: -scores[number[identity]])
-
-    tops = {entry.query: [ids[i] for i in bm25.top(entry.query, TOP)] for entry in judged}
-    rankings: dict[str, Rank] = {"BM25": lexical}
-    rankings |= {where: by_model(model, texts) for where, model in models.items()}
-    for what, rank in rankings.items():
-        rows = [
-            evaluate(entry, rank, tops[entry.query]) for entry in tqdm(judged, desc=f"{name}, {what}", unit="query")
-        ]
-        own, top = np.mean(rows, axis=0)
-        print(f"| {name} | {what} | {own:.3f} | {top:.3f} |", flush=True)
+    fields = VARIANTS[name]
+    index = LexicalIndex(products, fields)
+    scorers: dict[str, Scorer] = {}
+    if options.bi_encoder:
+        scorers[f"bi-encoder {options.bi_encoder}"] = _by_vectors(options.bi_encoder, fields, products, judged)
+    scorers |= {where: _by_model(model, fields, products) for where, model in models.items()}
+    baseline: list[Array] = []
+    for what, scorer in scorers.items():
+        own, top = _rank(judged, index, scorer, f"{name}, {what}")
+        if not baseline:
+            baseline = [column(own, 1.0), column(top, 1.0)]
+            _row(name, "BM25", baseline, baseline)
+        for share in [0.0, *options.blend]:
+            label = f"{what}, BM25's share {share:g}" if share else what
+            _row(name, label, [column(own, share), column(top, share)], baseline)
 
 
-def by_model(model: OnnxPairModel, texts: dict[str, str]) -> Rank:
-    """Return a ranking by logit, ties in the given order."""
-
-    def rank(query: str, candidates: Sequence[str]) -> list[str]:
-        logits = {i: model.score(query, (Segment(texts[i]),), DOCUMENT_TOKENS) for i in candidates}
-        return sorted(candidates, key=lambda identity: -logits[identity])
-
-    return rank
+def _row(fields: str, what: str, values: Sequence[Array], baseline: Sequence[Array]) -> None:
+    cells = []
+    for value, base in zip(values, baseline, strict=True):
+        cells += [with_interval(value), "" if value is base else gain_over(value, base)]
+    print(f"| {fields} | {what} | {' | '.join(cells)} |", flush=True)
 
 
-def evaluate(entry: Judged, rank: Rank, top: Sequence[str]) -> tuple[float, float]:
-    """Return a query's nDCG@10 over its judged list and over BM25's top."""
-    gains = {identity: GAINS[label] for identity, label in entry.labels.items()}
-    orders = [rank(entry.query, sorted(gains)), rank(entry.query, top)]
-    own, best = (ndcg([gains.get(identity, 0.0) for identity in order], gains.values()) for order in orders)
-    return own, best
+def _rank(
+    judged: Sequence[Judged], index: LexicalIndex, scorer: Scorer, what: str
+) -> tuple[list[Ranked], list[Ranked]]:
+    own: list[Ranked] = []
+    top: list[Ranked] = []
+    for entry in tqdm(judged, desc=what, unit="query"):
+        gains = {identity: GAINS[label] for identity, label in entry.labels.items() if identity in index.number}
+        lexical = index.scores(entry.query)
+        mine = sorted(gains, key=lambda identity: -lexical[index.number[identity]])
+        found = index.find(entry.query, TOP)
+        union = list(dict.fromkeys([*mine, *found]))
+        said = dict(zip(union, scorer(entry.query, union), strict=True))
+        for ids, into in ((mine, own), (found, top)):
+            first = [float(lexical[index.number[identity]]) for identity in ids]
+            second = [said[identity] for identity in ids]
+            into.append(Ranked(entry.query, [gains.get(i, 0.0) for i in ids], list(gains.values()), first, second))
+    return own, top
 
 
-def latency(model: OnnxPairModel, products: dict[str, Product], judged: Sequence[Judged]) -> str:
-    """Return the time of a pair in one thread: titles, and title, description and brand, of the judged products."""
-    parts = []
-    for name in ("title", "title+description+brand"):
+def _by_model(model: OnnxPairModel, fields: Sequence[str], products: dict[str, Fields]) -> Scorer:
+    template = template_of(fields)
+
+    def score(query: str, ids: Sequence[str]) -> list[float]:
+        return [model.score(query, document_of(template, products[i]), DOCUMENT_TOKENS) for i in ids]
+
+    return score
+
+
+def _by_vectors(name: str, fields: Sequence[str], products: dict[str, Fields], judged: Sequence[Judged]) -> Scorer:
+    from training.models import weights_folder
+    from training.teachers import BiEncoder
+
+    template = template_of(fields)
+    encoder = BiEncoder(weights_folder(name))
+    texts = encoder.embed([plain_text(template, product) for product in products.values()], "embed products")
+    vectors = dict(zip(products, texts, strict=True))
+    queries = [entry.query for entry in judged]
+    asked = dict(zip(queries, encoder.embed(queries, "embed queries"), strict=True))
+    return lambda query, ids: [float(vectors[i] @ asked[query]) for i in ids]
+
+
+def latency(
+    models: dict[str, OnnxPairModel], products: dict[str, Fields], judged: Sequence[Judged], rounds: int = 5
+) -> dict[str, str]:
+    """Return the time of a pair in one thread, the models taking turns, and its share of the first model's."""
+    lines: dict[str, list[str]] = {where: [] for where in models}
+    for name in REPORTED[:2]:
+        template = template_of(VARIANTS[name])
         pairs = [
-            (entry.query, text_of(products[identity], VARIANTS[name]))
+            (entry.query, document_of(template, products[identity]))
             for entry in judged[:10]
             for identity in list(entry.labels)[:20]
+            if identity in products
         ]
-        times = []
-        for query, text in [*pairs[:10], *pairs]:
-            started = time.perf_counter()
-            model.score(query, (Segment(text),), DOCUMENT_TOKENS)
-            times.append(1000 * (time.perf_counter() - started))
-        middle, late = np.percentile(times[10:], [50, 95])
-        parts.append(f"{name} {middle:.2f} ms a pair (median), {late:.2f} ms (95th percentile)")
-    return "; ".join(parts) + f"; {len(pairs)} pairs, one thread"
+        times: dict[str, list[float]] = {where: [] for where in models}
+        for turn in range(rounds + 1):
+            for where, model in models.items():
+                started = time.perf_counter()
+                for query, document in pairs:
+                    model.score(query, document, DOCUMENT_TOKENS)
+                if turn:  # the first turn warms up
+                    times[where].append(1000 * (time.perf_counter() - started) / len(pairs))
+        first = np.array(next(iter(times.values())))
+        for where, taken in times.items():
+            share = float(np.median(np.array(taken) / first))
+            lines[where].append(f"{name} {np.median(taken):.2f} ms a pair, {share:.2f} of the first model's time")
+    return {where: "; ".join(parts) + f" (medians of {rounds} rounds, one thread)" for where, parts in lines.items()}
 
 
 if __name__ == "__main__":

@@ -94,14 +94,18 @@ class OnnxPairModel:
         Raises:
             ValueError: the model gave something that is no finite number.
         """
-        encoded_query = self._query(_clean(query[: self._query_tokens * CHARACTERS_PER_TOKEN]))
-        _, encoded_document = self._encode_document(document, self._limit(encoded_query, document_tokens))
-        pair = self._tokenizer.post_process(encoded_query, encoded_document)
+        pair = self.encode(query, document, document_tokens)
         feed = {name: np.array([getattr(pair, _ATTRIBUTES[name])], dtype=dtype) for name, dtype in self._inputs.items()}
         logit = _logit(np.asarray(self._session.run(None, feed)[0], dtype=np.float64))
         if not math.isfinite(logit):
             raise ValueError(f"the model gave {logit} for a pair of {len(pair.ids)} tokens")
         return logit
+
+    def encode(self, query: str, document: Document, document_tokens: int) -> Encoding:
+        """Return the pair's tokens, all cuts made; what training gives a model is made here too."""
+        encoded_query = self._query(_clean(query[: self._query_tokens * CHARACTERS_PER_TOKEN]))
+        _, encoded_document = self._encode_document(document, self._limit(encoded_query, document_tokens))
+        return self._tokenizer.post_process(encoded_query, encoded_document)
 
     def visible_text(self, query: str, document: Document, document_tokens: int) -> str:
         """Return the document's text up to the last token that the model is given."""

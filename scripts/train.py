@@ -1,0 +1,74 @@
+"""Trains cross-encoders by a recipe, on CPU or on a GPU if torch finds one.
+
+    python scripts/train.py scripts/recipes/bundled.yaml --out build/bundled
+
+A recipe (YAML) says what is trained on and in which stages; `scripts/training/recipe.py` documents its keys. Seeds are
+fixed. A run that was killed goes on where it was when it is started again with the same folder; stages that are done
+are not done again unless what decides them has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train; return the exit code."""
+    parser = argparse.ArgumentParser(description="Train cross-encoders by a recipe.")
+    parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the models and what is needed to resume")
+    parser.add_argument("--threads", type=int, default=0, help="threads of torch (default: all cores)")
+    parser.add_argument("--jobs", type=int, default=1, help="folds trained beside each other, one thread each")
+    parser.add_argument("--only", help=argparse.SUPPRESS)  # one model, for a job
+    options = parser.parse_args(arguments)
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        print(f"train: {error.name} is missing: install the extra `train`: pip install '.[train]'", file=sys.stderr)
+        return 1
+    from training.data import read_corpus
+    from training.engine import EngineError
+    from training.follow import Run
+    from training.models import StartError
+    from training.recipe import RecipeError, read_recipe
+
+    from proxy.evaluate.qrels import BadInput
+
+    transformers.logging.set_verbosity_error()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        recipe = read_recipe(options.recipe)
+        run = Run(recipe, read_corpus(recipe.data), options.out)
+        if options.only:
+            run.only(options.only)
+        else:
+            run.follow((lambda names: _in_parallel(options, names)) if options.jobs > 1 else None)
+    except (BadInput, RecipeError, StartError, EngineError, OSError) as error:
+        print(f"train: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _in_parallel(options: argparse.Namespace, names: list[str]) -> None:
+    """Do models in processes of their own: two with a thread each take less time than one with two."""
+
+    def job(name: str) -> None:
+        command = [sys.executable, __file__, str(options.recipe), "--out", str(options.out), "--threads", "1"]
+        code = subprocess.run([*command, "--only", name], check=False).returncode
+        if code:
+            raise OSError(f"the job for {name} ended with exit code {code}; its message stands above")
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(job, names))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""Follows a recipe stage by stage; what is done is kept and found again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+from training import loop, models
+from training.corpus import Candidates, Corpus, Fold
+from training.engine import EngineCandidates
+from training.lists import FieldSets, List, Sources, rescored
+from training.measure import Figures, judged_lists, measure
+from training.recipe import Recipe, Stage
+from training.teachers import GeneralTeacher
+from training.texts import PairEncoder
+from transformers import PreTrainedModel
+
+LONGEST = 512
+"""Tokens of the longest pair that is measured: as in serving."""
+
+
+class Run:
+    """One run of a recipe over a corpus, in a folder of its own."""
+
+    def __init__(self, recipe: Recipe, corpus: Corpus, folder: Path) -> None:
+        """Prepare; nothing is computed yet.
+
+        Args:
+            recipe: what to do.
+            corpus: what it is done with.
+            folder: ``stages/NAME`` holds each stage's model, ``stages/NAME-0`` that of its first fold.
+        """
+        self.recipe, self.corpus, self.folder = recipe, corpus, folder
+        self._teacher: GeneralTeacher | None = None
+        self._digests: dict[str, str] = {}
+        self._fields: FieldSets = [(one.fields, one.weight) for one in recipe.fields]
+        self._tokenizer = Path(models.weights_folder(recipe.encoder))
+
+    def follow(self, in_parallel: Callable[[list[str]], None] | None = None) -> None:
+        """Do all stages that are not done yet, then write the outputs.
+
+        Args:
+            in_parallel: does the models of these names, as `only` takes them, beside each other; None: one by one.
+        """
+        for stage in self.recipe.stages:
+            if stage.folds and in_parallel:
+                in_parallel([self._folder(stage.name, fold).name for fold in self._folds(stage)])
+            for fold in self._folds(stage):
+                self._do(stage, fold)
+            self._report_folds(stage)
+        for name, stage_name in self.recipe.outputs.items():
+            target = self.folder / name
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(self._folder(stage_name, None), target, ignore=shutil.ignore_patterns("done.json"))
+            tqdm.write(f"wrote {target}")
+
+    def only(self, name: str) -> None:
+        """Do a single model, such as ``labels-2``, whose earlier stages are done."""
+        for stage in self.recipe.stages:
+            self._digests[stage.name] = self._digest(stage)
+            for fold in self._folds(stage):
+                if self._folder(stage.name, fold).name == name:
+                    self._do(stage, fold)
+
+    def _folds(self, stage: Stage) -> list[Fold | None]:
+        return [Fold(number, stage.folds) for number in range(stage.folds)] if stage.folds else [None]
+
+    def _folder(self, name: str, fold: Fold | None) -> Path:
+        return self.folder / "stages" / (f"{name}-{fold.number}" if fold else name)
+
+    def _models_of(self, name: str) -> list[Path]:
+        stage = next(one for one in self.recipe.stages if one.name == name)
+        return [self._folder(name, fold) for fold in self._folds(stage)]
+
+    def _digest(self, stage: Stage) -> str:
+        """Return a digest of all that decides a stage: itself, the stages that it uses, seed and data."""
+        used = [*stage.average, *stage.teachers, stage.start, stage.shrink.stage if stage.shrink else ""]
+        parts = [
+            json.dumps(_stated(stage), sort_keys=True),
+            json.dumps([self._digests.get(name, name) for name in used]),
+            json.dumps([self.recipe.seed, self.recipe.encoder, self._fields]),
+            f"{len(self.corpus.documents)} {len(self.corpus.queries)} {sum(map(len, self.corpus.judged.values()))}",
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def _do(self, stage: Stage, fold: Fold | None) -> None:
+        folder, digest = self._folder(stage.name, fold), self._digest(stage)
+        self._digests[stage.name] = digest
+        done = folder / "done.json"
+        if done.is_file() and json.loads(done.read_text()).get("digest") == digest:
+            tqdm.write(f"{folder.name}: done before")
+            return
+        train, held_out = self.corpus.split(fold)
+        model = self._start(stage, fold)
+        if not stage.average:
+            model = self._train(stage, fold, model, train, held_out, digest)
+        models.save(model, folder, self.recipe.encoder)
+        figures = self._measure(model, held_out, folder.name)
+        done.write_text(json.dumps({"digest": digest, "figures": figures}, indent=1) + "\n")
+
+    def _start(self, stage: Stage, fold: Fold | None) -> PreTrainedModel:
+        dropout = stage.schedule.dropout
+        if stage.average:
+            return models.average([folder for name in stage.average for folder in self._models_of(name)])
+        if stage.shrink:
+            larger = models.load(str(self._folder(stage.shrink.stage, None)), dropout)
+            return models.shrink(larger, stage.shrink.layers, stage.shrink.intermediate)
+        models.set_seed(self.recipe.seed)
+        earlier = next((one for one in self.recipe.stages if one.name == stage.start), None)
+        if earlier is None:
+            return models.load(stage.start, dropout)
+        return models.load(str(self._folder(earlier.name, fold if earlier.folds else None)), dropout)
+
+    def _train(
+        self,
+        stage: Stage,
+        fold: Fold | None,
+        model: PreTrainedModel,
+        train: Sequence[str],
+        held_out: Sequence[str],
+        digest: str,
+    ) -> PreTrainedModel:
+        seed = self.recipe.seed + (fold.number if fold else 0)
+        name = self._folder(stage.name, fold).name
+        lists = self._lists(stage, train, random.Random(f"{seed} {stage.name}"))
+        if stage.teachers:
+            lists = rescored(lists, lambda made: self._ensemble(stage.teachers, made))
+        pairs = sum(len(entry.ids) for entry in lists)
+        tqdm.write(f"{name}: {len(lists)} lists, {pairs} pairs")
+        encoder = PairEncoder(self._tokenizer, stage.schedule.max_tokens)
+        short = PairEncoder(self._tokenizer, LONGEST)
+        return loop.train(
+            model,
+            loop.encode(lists, self.corpus, encoder, name),
+            stage.schedule,
+            seed,
+            name,
+            self.folder / "stages" / f"{name}-{digest}.checkpoint",
+            (lambda now: judged_lists(now, self.corpus, held_out, short)) if held_out else None,
+        )
+
+    def _lists(self, stage: Stage, train: Sequence[str], rng: random.Random) -> list[List]:
+        if self._teacher is None:
+            encoder = models.weights_folder(self.recipe.encoder)
+            self._teacher = GeneralTeacher(self.corpus, encoder, self.folder / "stages")
+        engine = self.recipe.first_stage
+        first_stage: Candidates = self._teacher.index
+        if engine:
+            first_stage = EngineCandidates(engine.url, engine.index, engine.fields, self.corpus.documents)
+        sources = Sources(self.corpus, self._teacher, self._fields, rng, first_stage)
+        every = self.corpus.queries
+        made: list[List] = []
+        for source in stage.lists:
+            for _ in range(source.passes):
+                some = rng.sample(every, min(source.count or len(every), len(every)))
+                if source.kind == "general":
+                    made += sources.general(some, source.size)
+                elif source.kind == "excluding":
+                    made += sources.excluding(some, source.size)
+                elif source.kind == "invented":
+                    made += sources.invented(source.count or len(self.corpus.documents), source.size)
+                elif source.kind == "judged":
+                    made += sources.judged(train, source.size, source.found)
+                else:
+                    made += sources.sparse(rng.sample(train, min(source.count or len(train), len(train))), source.size)
+        return made
+
+    def _ensemble(self, names: Sequence[str], lists: list[List]) -> list[tuple[float, ...]]:
+        """Return the mean logits of the stages' models for lists."""
+        encoder = PairEncoder(self._tokenizer, LONGEST)
+        pairs = [pair for one in loop.encode(lists, self.corpus, encoder, "teachers") for pair in one.pairs]
+        folders = [folder for name in names for folder in self._models_of(name)]
+        said = [loop.score(models.load(str(folder), 0.0), pairs, folder.name) for folder in folders]
+        mean = iter(np.mean(said, axis=0).tolist())
+        return [tuple(next(mean) for _ in entry.ids) for entry in lists]
+
+    def _measure(self, model: PreTrainedModel, held_out: Sequence[str], name: str) -> dict[str, Any]:
+        figures = {}
+        for fields in self.recipe.measure if held_out else []:
+            encoder = PairEncoder(self._tokenizer, LONGEST)
+            found = measure(model, self.corpus, held_out, fields, encoder)
+            for line in found.lines():
+                tqdm.write(f"{name}, {'+'.join(fields)}: {line}")
+            figures["+".join(fields)] = found.as_json()
+        return figures
+
+    def _report_folds(self, stage: Stage) -> None:
+        """Print the figures of all folds together: each query was held out by one of them."""
+        if not stage.folds:
+            return
+        kept = [json.loads((self._folder(stage.name, fold) / "done.json").read_text()) for fold in self._folds(stage)]
+        for name in kept[0]["figures"]:
+            for line in Figures.of_json([one["figures"][name] for one in kept]).lines():
+                tqdm.write(f"{stage.name}, all folds, {name}: {line}")
+
+
+def _stated(value: Any) -> Any:
+    """Return a dataclass as plain data without what has its default, so that a new option changes no digest."""
+    if isinstance(value, list):
+        return [_stated(one) for one in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    stated = {}
+    for one in dataclasses.fields(value):
+        held = getattr(value, one.name)
+        default = one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
+        if held != default:
+            stated[one.name] = _stated(held)
+    return stated

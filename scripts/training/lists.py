@@ -1,0 +1,164 @@
+"""Lists: a query with some documents and what a model shall say of them. Each source makes lists of another kind."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from training.corpus import JUDGED_LIST, Candidates, Corpus
+from training.negation import Mention, feature_words, find_negation, mention
+from training.teachers import GeneralTeacher
+from training.texts import some_template
+
+from proxy.settings import Template
+
+UNJUDGED_GAIN = 0.001
+"""Of a document that the first stage found for a query and nobody judged: some of them fit."""
+FieldSets = Sequence[tuple[Sequence[str], float]]
+"""Sets of fields and how often each is used."""
+
+
+@dataclass(frozen=True)
+class List:
+    """A query with documents: what a listwise loss is taken over. All texts have the same fields, as an engine's."""
+
+    query: str
+    ids: tuple[str, ...]
+    template: Template
+    gains: tuple[float, ...] | None = None
+    """Labels, 0 to 1; None: only a teacher speaks."""
+    logits: tuple[float, ...] | None = None
+    """A teacher's; None: only labels speak."""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Makes lists from a corpus. Each method draws anew from ``rng``."""
+
+    corpus: Corpus
+    teacher: GeneralTeacher
+    fields: FieldSets
+    rng: random.Random = field(repr=False)
+    first_stage: Candidates
+    """Finds what makes hard negatives for a query."""
+
+    def judged(self, queries: Sequence[str], size: int, found: int = 0) -> list[List]:
+        """Deal the judged documents of each rankable query into lists, exact ones spread over them.
+
+        To each list ``found`` documents are added that the first stage finds and nobody judged. A query with so many
+        labels has most of what fits it among them: these count as irrelevant.
+        """
+        made = []
+        for query in queries:
+            grades = self.corpus.judged[query]
+            if len(grades) < max(size, JUDGED_LIST):
+                continue
+            others = [i for i in self.first_stage.find(query, 100) if i not in grades] if found else []
+            ids = list(grades)
+            self.rng.shuffle(ids)
+            ids.sort(key=lambda identity: -grades[identity])  # stable: shuffled within a grade
+            count = max(1, len(ids) // size)
+            for start in range(count):
+                more = self.rng.sample(others, min(found, len(others)))
+                made.append(self._labelled(query, [*ids[start::count][:size], *more], dict.fromkeys(more, 0.0)))
+        return made
+
+    def sparse(self, queries: Sequence[str], size: int) -> list[List]:
+        """Put the labelled documents of queries with few into lists, with found ones and strangers beside them."""
+        every = list(self.corpus.documents)
+        made = []
+        for query in queries:
+            grades = self.corpus.judged[query]
+            if len(grades) >= JUDGED_LIST:
+                continue
+            chosen = self.rng.sample(list(grades), min(len(grades), size - 2))
+            negation = find_negation(query)
+            found = [i for i in self.first_stage.find(query, 40) if i not in grades]
+            if negation and self.rng.random() < 0.5:
+                having = [i for i in found if mention(self.teacher.texts[i], negation.excluded) is Mention.HAS]
+                found = having or found
+            near = self.rng.sample(found, min(len(found), size - len(chosen) - 1))
+            far = [i for i in self.rng.sample(every, 2 * size) if i not in grades][: size - len(chosen) - len(near)]
+            unjudged = dict.fromkeys(near, UNJUDGED_GAIN) | dict.fromkeys(far, 0.0)
+            made.append(self._labelled(query, [*chosen, *near, *far], unjudged))
+        return made
+
+    def _labelled(self, query: str, ids: Sequence[str], unjudged: dict[str, float]) -> List:
+        grades = self.corpus.judged[query] | unjudged
+        weights = [self.corpus.weights.get((query, identity), 1.0) for identity in ids]
+        gains = tuple(grades[identity] for identity in ids)
+        return List(query, tuple(ids), some_template(self.fields, self.rng), gains, None, sum(weights) / len(weights))
+
+    def general(self, queries: Sequence[str], size: int) -> list[List]:
+        """Let the teacher speak of documents that share words or meaning with a query, and of a stranger."""
+        vectors = self.teacher.prepare(queries)
+        made = []
+        for query in queries:
+            lexical, cosine = self.teacher.views(query, vectors[query])
+            by_words = np.argsort(-lexical, kind="stable")
+            by_meaning = np.argsort(-cosine, kind="stable")
+            picks = [int(self.rng.choice(by_words[:4])), int(self.rng.choice(by_meaning[:4]))]
+            picks += [int(self.rng.choice(by_words[4:40])), int(self.rng.choice(by_meaning[4:40]))]
+            picks += [self.rng.randrange(len(lexical)) for _ in range(max(1, size - 4))]
+            made.append(self._taught(query, picks[-size:] if size < 4 else picks[:size], lexical, cosine))
+        return made
+
+    def excluding(self, queries: Sequence[str], size: int) -> list[List]:
+        """Let the teacher speak of documents for queries that exclude something: half of them have it."""
+        usable = [query for query in queries if find_negation(query)]
+        vectors = self.teacher.prepare(usable)
+        made = []
+        for query in usable:
+            negation = find_negation(query)
+            assert negation is not None
+            lexical, cosine = self.teacher.views(query, vectors[query])
+            near = np.argsort(-self.teacher.logits(query, lexical, cosine), kind="stable")[:80]
+            groups: dict[Mention, list[int]] = {kind: [] for kind in Mention}
+            for number in near:
+                text = self.teacher.texts[self.teacher.index.ids[int(number)]]
+                groups[mention(text, negation.excluded)].append(int(number))
+            having = groups[Mention.HAS][: 3 * size]
+            if not having:
+                continue
+            picks = self.rng.sample(having, min(len(having), size // 2))
+            lacking = groups[Mention.DENIES][:2] + groups[Mention.SILENT][: 3 * size]
+            picks += self.rng.sample(lacking, min(len(lacking), size - len(picks)))
+            made.append(self._taught(query, picks, lexical, cosine))
+        return made
+
+    def invented(self, count: int, size: int) -> list[List]:
+        """Make queries that exclude: a title's feature ("with lid") is taken from a query that its product answers."""
+        ids = [identity for identity in self.corpus.documents if feature_words(self.teacher.texts[identity])]
+        queries = set()
+        for identity in self.rng.sample(ids, min(len(ids), count)):
+            text = self.teacher.texts[identity]
+            head = text.lower().split(" with ")[0].replace(",", " ").split()
+            word = self.rng.choice(feature_words(text))
+            # The words before "with" end in what the thing is: the last two or three of them ask for it.
+            wanted = " ".join(head[-self.rng.choice([2, 2, 3]) :])
+            queries.add(f"{wanted} {self.rng.choice(['without', 'without', 'no', 'with no', 'not'])} {word}")
+        return self.excluding(sorted(queries), size)
+
+    def taught_by(
+        self, queries: Sequence[str], size: int, score: Callable[[list[List]], list[tuple[float, ...]]]
+    ) -> list[List]:
+        """Let a model speak of documents as `general` chooses them; ``score`` gives the logits of lists."""
+        return rescored(self.general(queries, size), score)
+
+    def _taught(self, query: str, picks: Sequence[int], lexical: np.ndarray, cosine: np.ndarray) -> List:
+        said = self.teacher.logits(query, lexical, cosine)
+        ids = tuple(dict.fromkeys(self.teacher.index.ids[number] for number in picks))
+        number = self.teacher.index.number
+        logits = tuple(self.teacher.heed(query, identity, float(said[number[identity]])) for identity in ids)
+        return List(query, ids, some_template(self.fields, self.rng), None, logits)
+
+
+def rescored(lists: list[List], score: Callable[[list[List]], list[tuple[float, ...]]]) -> list[List]:
+    """Return the lists with the logits of another teacher, labels kept."""
+    return [
+        List(entry.query, entry.ids, entry.template, entry.gains, logits, entry.weight)
+        for entry, logits in zip(lists, score(lists), strict=True)
+    ]

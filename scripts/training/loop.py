@@ -1,0 +1,293 @@
+"""The training loop: lists in, a trained model out; it can be killed at any time and resumed."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Encoding
+from tqdm import tqdm
+from training import models
+from training.corpus import Corpus
+from training.lists import List
+from training.texts import PairEncoder, as_batch, document_of
+from transformers import PreTrainedModel
+
+_WINDOW_STEPS = 32
+"""Lists of similar length are put together within so many steps: little is padded, the order stays one of chance."""
+_CHECKPOINT_S = 180.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a stage is trained."""
+
+    rate: float = 5e-5
+    """Highest learning rate: reached after a twentieth of the steps, then falling to 0 in a line."""
+    pairs_a_step: int = 32
+    epochs: int = 1
+    """Passes over the same lists, each in another order."""
+    max_tokens: int = 64
+    """Longest pair. Serving sends longer ones, which the positions of the weights know."""
+    frozen_layers: int = 0
+    """Lowest layers that stay as they are; with any, the embeddings too."""
+    frozen_embeddings: bool = False
+    labels: float = 1.0
+    """Weight of the losses over labels."""
+    teacher: float = 1.0
+    """Weight of the losses over a teacher's logits."""
+    listwise: float = 0.5
+    """Share of the listwise loss beside the pointwise one, in either."""
+    ema: float = 0.0
+    """Decay a step of the average of the weights that is kept and returned; 0: the last weights are."""
+    dropout: float = 0.0
+    early_stop_steps: int = 0
+    """Measure the held-out queries after so many steps; 0: train to the end."""
+    patience: int = 3
+    """Stop after so many measurements without a better one; the best weights are returned."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A list with its pairs' tokens."""
+
+    entry: List
+    pairs: list[Encoding]
+
+
+def encode(lists: Sequence[List], corpus: Corpus, encoder: PairEncoder, what: str) -> list[Encoded]:
+    """Tokenize lists as the proxy tokenizes pairs."""
+    return [
+        Encoded(
+            entry,
+            [encoder.encode(entry.query, document_of(entry.template, corpus.documents[i])) for i in entry.ids],
+        )
+        for entry in tqdm(lists, desc=f"{what}: tokens", unit="list", mininterval=5)
+    ]
+
+
+def loss(logits: torch.Tensor, lists: Sequence[List], schedule: Schedule) -> torch.Tensor:
+    """Return the loss of a step.
+
+    Over labels: binary cross-entropy with the square root of the gain as target (exact 1, substitute 0.32, complement
+    0.1), and the cross-entropy between the shares of the gains and the softmax over the list (ListNet, Cao et al.
+    2007). Over a teacher: squared difference of the logits, and the same listwise loss with the teacher's softmax.
+
+    Args:
+        logits: shape [pairs], list after list.
+        lists: of one step.
+        schedule: the weights of the parts.
+    """
+    total = logits.new_zeros(())
+    parts = logits.split([len(entry.ids) for entry in lists])
+    for part, entry in zip(parts, lists, strict=True):
+        if entry.gains is not None and schedule.labels:
+            gains = torch.tensor(entry.gains)
+            pointwise = torch.nn.functional.binary_cross_entropy_with_logits(part, gains.sqrt())
+            total = total + schedule.labels * entry.weight * pointwise
+            if gains.max() >= 0.1 and len(gains) > 1:
+                share = gains / gains.sum()
+                listwise = -(share * torch.log_softmax(part, 0)).sum()
+                total = total + schedule.labels * schedule.listwise * entry.weight * listwise
+        if entry.logits is not None and schedule.teacher:
+            said = torch.tensor(entry.logits)
+            pointwise = torch.nn.functional.mse_loss(part, said) / 4
+            listwise = torch.nn.functional.kl_div(
+                torch.log_softmax(part, 0), torch.log_softmax(said, 0), reduction="sum", log_target=True
+            )
+            total = total + schedule.teacher * (pointwise + schedule.listwise * listwise)
+    return total / len(lists)
+
+
+def train(
+    model: PreTrainedModel,
+    lists: Sequence[Encoded],
+    schedule: Schedule,
+    seed: int,
+    what: str,
+    checkpoint: Path | None = None,
+    measure: Callable[[PreTrainedModel], float] | None = None,
+) -> PreTrainedModel:
+    """Train on lists in an order of chance, AdamW.
+
+    Args:
+        model: is changed and returned.
+        lists: what to train on.
+        schedule: how.
+        seed: fixes the order and what dropout drops.
+        what: names the stage on the progress bar.
+        checkpoint: file that is written every few minutes and resumed from if it is there.
+        measure: a figure of the held-out queries, the higher the better; for early stopping.
+    """
+    torch.manual_seed(seed)
+    _freeze(model, schedule)
+    batches = [
+        batch
+        for epoch in range(schedule.epochs)
+        for batch in _batches(lists, schedule.pairs_a_step, seed + 1000 * epoch)
+    ]
+    state = _State(model, schedule, len(batches))
+    start = state.resume(checkpoint)
+    written = time.monotonic()
+    model.train()
+    average = None
+    with tqdm(total=len(batches), initial=start, desc=what, unit="step", mininterval=10) as bar:
+        for step in range(start, len(batches)):
+            batch = batches[step]
+            said = models.logits(model, as_batch([pair for one in batch for pair in one.pairs]))
+            value = loss(said, [one.entry for one in batch], schedule)
+            value.backward()
+            state.step()
+            average = value.item() if average is None else 0.98 * average + 0.02 * value.item()
+            bar.update()
+            bar.set_postfix(loss=f"{average:.4f}", refresh=False)
+            if checkpoint and time.monotonic() - written > _CHECKPOINT_S:
+                state.write(checkpoint, step + 1)
+                written = time.monotonic()
+            if measure and schedule.early_stop_steps and (step + 1) % schedule.early_stop_steps == 0:
+                if state.stop(measure):
+                    tqdm.write(f"{what}: stopped after {step + 1} steps, best {state.best:.4f}")
+                    break
+                model.train()
+    state.finish()
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return model.eval()
+
+
+class _State:
+    """Optimizer, schedule, averaged weights and the best ones, and how all of them are kept in a file."""
+
+    def __init__(self, model: PreTrainedModel, schedule: Schedule, steps: int) -> None:
+        self._model, self._schedule = model, schedule
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in self._trained if p.ndim > 1], "weight_decay": 0.01},
+            {"params": [p for p in self._trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.AdamW(groups, schedule.rate, fused=True)
+        warm = max(1, steps // 20)
+        self._rates = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda step: min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
+        )
+        self._average = [p.detach().clone() for p in self._trained] if schedule.ema else []
+        self._steps = 0
+        self.best, self._worse = -math.inf, 0
+        self._best_weights: list[torch.Tensor] = []
+
+    def step(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self._trained, 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._rates.step()
+        self._steps += 1
+        if self._average:
+            # The average forgets its beginning faster while it is young.
+            decay = min(self._schedule.ema, (1 + self._steps) / (10 + self._steps))
+            torch._foreach_lerp_(self._average, [p.detach() for p in self._trained], 1 - decay)
+
+    def stop(self, measure: Callable[[PreTrainedModel], float]) -> bool:
+        """Measure the averaged weights; return whether patience is at its end."""
+        last = self._swap_in(self._average)
+        figure = measure(self._model.eval())
+        if figure > self.best:
+            self.best, self._worse = figure, 0
+            self._best_weights = [p.detach().clone() for p in self._trained]
+        else:
+            self._worse += 1
+        self._swap_in(last)
+        return self._worse >= self._schedule.patience
+
+    def finish(self) -> None:
+        """Put the weights to be returned into the model."""
+        self._swap_in(self._best_weights or self._average)
+        self._model.requires_grad_(True)
+
+    def _swap_in(self, weights: list[torch.Tensor]) -> list[torch.Tensor]:
+        if not weights:
+            return []
+        last = [p.detach().clone() for p in self._trained]
+        with torch.no_grad():
+            for parameter, value in zip(self._trained, weights, strict=True):
+                parameter.copy_(value)
+        return last
+
+    def _contents(self) -> dict[str, Any]:
+        return {
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "rates": self._rates.state_dict(),
+            "average": self._average,
+            "steps": self._steps,
+            "best": (self.best, self._worse, self._best_weights),
+            "chance": torch.get_rng_state(),
+        }
+
+    def write(self, path: Path, step: int) -> None:
+        """Write a checkpoint; one that is cut short never replaces a whole one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(self._contents() | {"step": step}, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+
+    def resume(self, path: Path | None) -> int:
+        """Take up a checkpoint if there is one; return the step to go on with."""
+        if path is None or not path.is_file():
+            return 0
+        kept = torch.load(path, weights_only=True)
+        self._model.load_state_dict(kept["model"])
+        self._optimizer.load_state_dict(kept["optimizer"])
+        self._rates.load_state_dict(kept["rates"])
+        self._average, self._steps = kept["average"], kept["steps"]
+        self.best, self._worse, self._best_weights = kept["best"]
+        torch.set_rng_state(kept["chance"])
+        return int(kept["step"])
+
+
+def _freeze(model: PreTrainedModel, schedule: Schedule) -> None:
+    if model.config.model_type != "bert" or not (schedule.frozen_layers or schedule.frozen_embeddings):
+        return
+    model.bert.embeddings.requires_grad_(False)
+    for layer in model.bert.encoder.layer[: schedule.frozen_layers]:
+        layer.requires_grad_(False)
+
+
+def _batches(lists: Sequence[Encoded], pairs_a_step: int, seed: int) -> list[list[Encoded]]:
+    """Return the lists of each step, of similar length, the steps in an order of chance."""
+    rng = random.Random(seed)
+    shuffled = rng.sample(list(lists), len(lists))
+    size = max(1, round(np.mean([len(one.pairs) for one in lists])))
+    window = _WINDOW_STEPS * max(1, pairs_a_step // size)
+    batches: list[list[Encoded]] = []
+    for start in range(0, len(shuffled), window):
+        near = sorted(shuffled[start : start + window], key=lambda one: max(len(pair.ids) for pair in one.pairs))
+        batch: list[Encoded] = []
+        for one in near:
+            if batch and sum(len(b.pairs) for b in batch) + len(one.pairs) > pairs_a_step:
+                batches.append(batch)
+                batch = []
+            batch.append(one)
+        batches.append(batch)
+    return rng.sample(batches, len(batches))
+
+
+def score(model: PreTrainedModel, pairs: Sequence[Encoding], what: str = "") -> list[float]:
+    """Return logits in the order of the pairs, nothing learnt."""
+    order = sorted(range(len(pairs)), key=lambda number: len(pairs[number].ids))
+    result = [0.0] * len(pairs)
+    model.eval()
+    with torch.inference_mode():
+        starts = range(0, len(order), 64)
+        for start in tqdm(starts, desc=what, unit="batch", mininterval=10, disable=not what):
+            where = order[start : start + 64]
+            said = models.logits(model, as_batch([pairs[number] for number in where]))
+            for number, value in zip(where, said.tolist(), strict=True):
+                result[number] = value
+    return result

