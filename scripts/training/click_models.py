@@ -156,7 +156,7 @@ def _fit(pair: Ints, of: Ints, shown: Floats, clicked: Floats, buckets: int) -> 
     missed = shown - clicked
     shown_of, shown_pair = _sums(of, shown, buckets), _sums(pair, shown, pairs)
     rates = _sums(of, clicked, buckets) / shown_of
-    theta = rates / rates.max()
+    theta: Floats = rates / rates.max()
     attraction = (_sums(pair, clicked, pairs) + _PRIOR * clicked.sum() / shown.sum()) / (shown_pair + _PRIOR)
     for _ in range(_ITERATIONS):
         looked, liked = theta[of], attraction[pair]
@@ -202,5 +202,4 @@ def _unlinked(pair: Ints, of: Ints, bucket: Ints) -> int | None:
 
 
 def _sums(where: Ints, values: Floats, size: int) -> Floats:
-    sums: Floats = np.bincount(where, weights=values, minlength=int(size))
-    return sums
+    return np.bincount(where, weights=values, minlength=int(size)).astype(np.float64)

@@ -69,9 +69,9 @@ def read(source: Mapping[str, Any], say: Say | None = None) -> list[Judgement]:
     """
     say = say or _to_stderr
     name = source.get("format") if isinstance(source, Mapping) else None
-    if name not in _FORMATS:
-        raise BadInput(f"judgements: format must be one of {', '.join(_FORMATS)}; found {name!r}")
-    reader, known = _FORMATS[name]
+    if name not in FORMATS:
+        raise BadInput(f"judgements: format must be one of {', '.join(FORMATS)}; found {name!r}")
+    reader, known = FORMATS[name]
     options = Options({key: source[key] for key in source if key != "format"}, known, f"judgements ({name})")
     merged = merge(reader(options, say), say)
     if not merged:
@@ -289,7 +289,7 @@ def _to_stderr(line: str) -> None:
     print(f"note: {line}", file=sys.stderr)
 
 
-_FORMATS: dict[str, tuple[Callable[[Options, Say], list[Judgement]], tuple[str, ...]]] = {
+FORMATS: dict[str, tuple[Callable[[Options, Say], list[Judgement]], tuple[str, ...]]] = {
     "qrels": (_qrels, ("qrels", "queries", "products", "max_grade", "gains")),
     "labels": (_labels, ("labels", "products", "max_grade", "gains")),
     "esci": (_esci, ("examples", "products", "split", "locale", "gains")),
@@ -303,3 +303,4 @@ _FORMATS: dict[str, tuple[Callable[[Options, Say], list[Judgement]], tuple[str, 
         ),
     ),
 }
+"""Format -> its reader and the names of its options."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from proxy.evaluate.qrels import BadInput
+
+_SECRETS = ("user", "api_key")
+"""Never shown."""
 
 
 class Options:
@@ -49,10 +53,13 @@ class Options:
         return path
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a text that is not empty; without a default it must be given."""
+        """Return a text that is not empty; without a default it must be given. A date, as YAML reads one, is a text."""
         value = self._values.get(name, default)
+        if isinstance(value, date):
+            return value.isoformat()
         if not isinstance(value, str) or not value:
-            raise BadInput(f"{self.where}: {name} must be a text, found {value!r}")
+            found = "" if name in _SECRETS else f", found {value!r}"
+            raise BadInput(f"{self.where}: {name} must be a text{found}")
         return value
 
     def number(self, name: str, default: float, low: float = 0.0) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from training.click_models import Cells
 
 Floats = npt.NDArray[np.float64]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,7 +62,7 @@ def simulate(
     attraction = rng.beta(1.2, 4.0, (queries, documents))
     standing = (attraction - attraction.mean(1, keepdims=True)) / attraction.std(1, keepdims=True)
     standing = skill * standing + np.sqrt(1 - skill**2) * rng.normal(size=standing.shape)
-    propensity = 1.0 / np.arange(1, ranks + 1) ** 0.9
+    propensity = (1.0 / np.arange(1, ranks + 1) ** 0.9).astype(np.float64)
     query = rng.integers(0, queries, searches)
     shown = np.argsort(-(standing[query] + 0.6 * rng.normal(size=(searches, documents))), axis=1)[:, :ranks]
     clicked = rng.random((searches, ranks)) < propensity * attraction[query[:, None], shown]
@@ -78,8 +79,19 @@ def kendall(one: Sequence[float], other: Sequence[float]) -> float:
 def mean_kendall(shop: Shop, said: Mapping[tuple[str, str], float]) -> float:
     """Return the mean over the queries of Kendall's tau between what is said of the pairs and what is true."""
     values = []
-    for query in range(len(shop.attraction)):
-        true = {document: shop.attraction[query, document] for document in range(shop.attraction.shape[1])}
-        known = [d for d in true if (f"query {query}", f"d{d}") in said]
-        values.append(kendall([true[d] for d in known], [said[f"query {query}", f"d{d}"] for d in known]))
+    for query, true in enumerate(shop.attraction):
+        known = [d for d in range(len(true)) if (f"query {query}", f"d{d}") in said]
+        if len(known) > 1:
+            values.append(kendall([true[d] for d in known], [said[f"query {query}", f"d{d}"] for d in known]))
     return float(np.mean(values))
+
+
+def counts(shop: Shop) -> tuple[list[tuple[str, str]], Cells]:
+    """Count shows and clicks by pair and rank; a pair's name is (query, document) as in `Shop.records`."""
+    documents, ranks = shop.attraction.shape[1], len(shop.propensity)
+    key = (shop.query[:, None] * documents + shop.shown) * ranks + np.arange(ranks)
+    cells, index, shown = np.unique(key, return_inverse=True, return_counts=True)
+    clicked = np.bincount(index.ravel(), weights=shop.clicked.ravel().astype(np.float64)).astype(np.float64)
+    pairs, pair = np.unique(cells // ranks, return_inverse=True)
+    names = [(f"query {number // documents}", f"d{number % documents}") for number in pairs]
+    return names, Cells(pair, cells % ranks + 1, shown.astype(np.float64), clicked, clicked)

@@ -7,18 +7,7 @@ import pytest
 from training import click_models
 from training.click_models import Cells, Propensities, TooLittle
 
-from tests.train_data.simulation import Shop, kendall, mean_kendall, simulate
-
-
-def counts(shop: Shop) -> tuple[list[tuple[str, str]], Cells]:
-    """Count a simulation's shows and clicks by pair and rank."""
-    documents, ranks = shop.attraction.shape[1], len(shop.propensity)
-    key = (shop.query[:, None] * documents + shop.shown) * ranks + np.arange(ranks)
-    cells, index, shown = np.unique(key, return_inverse=True, return_counts=True)
-    clicked = np.bincount(index.ravel(), weights=shop.clicked.ravel())
-    pairs, pair = np.unique(cells // ranks, return_inverse=True)
-    names = [(f"query {number // documents}", f"d{number % documents}") for number in pairs]
-    return names, Cells(pair, cells % ranks + 1, shown.astype(np.float64), clicked, clicked)
+from tests.train_data.simulation import Shop, counts, kendall, mean_kendall, simulate
 
 
 def agreement(shop: Shop, names: list[tuple[str, str]], values: click_models.Floats) -> float:
@@ -26,7 +15,9 @@ def agreement(shop: Shop, names: list[tuple[str, str]], values: click_models.Flo
 
 
 def click_rates(cells: Cells) -> click_models.Floats:
-    rates: click_models.Floats = np.bincount(cells.pair, cells.clicked) / np.bincount(cells.pair, cells.shown)
+    rates: click_models.Floats = (np.bincount(cells.pair, cells.clicked) / np.bincount(cells.pair, cells.shown)).astype(
+        np.float64
+    )
     return rates
 
 

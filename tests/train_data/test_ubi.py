@@ -172,7 +172,7 @@ def test_pages_of_one_search(judge: Judge) -> None:
 
 
 def test_bots_are_cut(judge: Judge) -> None:
-    robot = {"client_id": "robot", "timestamp": 1_767_261_600_000}
+    robot: Record = {"client_id": "robot", "timestamp": 1_767_261_600_000}
     queries = [query("1", client_id="me"), *(query(f"r{number}", **robot) for number in range(30))]
     events = [event("1", "a", client_id="me"), *(event(f"r{number}", "b", **robot) for number in range(30))]
     pairs, said = judge(queries, events, max_clicks_per_hour=29)
@@ -259,7 +259,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert ran.stdout.startswith("5 queries, 50 pairs, from 4000 searches with ")
     assert "propensity by rank (pbm, " in ran.stdout
     assert "\n  1: 1.000\n  2: 0." in ran.stdout
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     judged = read_table(out)
     assert set(judged.queries.values()) == {f"query {number}" for number in range(5)}
     assert judged.count == len(rows) == 50
