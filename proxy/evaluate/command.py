@@ -48,8 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     judged = parser.add_argument_group("judged queries (one of these)")
     judged.add_argument("--sample", action="store_true", help="the queries of the sample catalogue")
-    judged.add_argument("--qrels", type=Path, metavar="FILE", help="TREC: lines of query id, 0, document id, grade")
-    judged.add_argument("--queries", type=Path, metavar="FILE", help="with --qrels: lines of query id, tab, query")
+    judged.add_argument(
+        "--qrels", type=Path, metavar="FILE", help="TREC lines with --queries, or CSV/TSV (see --queries)"
+    )
+    judged.add_argument(
+        "--queries",
+        type=Path,
+        metavar="FILE",
+        help="with TREC qrels: lines of query id, tab, query; a table with a header has query, document_id and grade",
+    )
     judged.add_argument("--examples", type=Path, metavar="FILE", help="the official ESCI examples parquet")
     judged.add_argument(
         "--judgments", type=Path, metavar="FILE", help='JSON lines {"query": …, "labels": {id: E|S|C|I}}'
@@ -157,6 +164,7 @@ def _plan(args: argparse.Namespace) -> _Plan:
 
 def _judgements(args: argparse.Namespace) -> Judgements:
     from proxy.evaluate.qrels import BadInput, read_examples, read_judgments_jsonl, read_trec
+    from proxy.evaluate.table import has_header, read_table
 
     trec = args.qrels is not None or args.queries is not None
     if sum([args.sample, trec, args.examples is not None, args.judgments is not None]) != 1:
@@ -168,6 +176,8 @@ def _judgements(args: argparse.Namespace) -> Judgements:
         return read_examples(args.examples, *wanted)
     if args.judgments is not None:
         return read_judgments_jsonl(args.judgments)
+    if args.qrels is not None and args.queries is None and has_header(args.qrels):
+        return read_table(args.qrels)
     if args.qrels is None or args.queries is None:
         raise BadInput("--qrels and --queries go together: one has the grades, the other the query texts")
     return read_trec(args.qrels, args.queries)

@@ -118,7 +118,7 @@ def read_examples(path: Path, split: str | None, locale: str | None) -> Judgemen
     ``split`` and ``locale`` keep the rows that have them; None keeps all. Raises BadInput.
     """
     found = Judgements()
-    for row in _parquet_rows(path):
+    for row in parquet_rows(path):
         if (split is not None and row["split"] != split) or (locale is not None and row["product_locale"] != locale):
             continue
         qid = str(row["query_id"])
@@ -130,7 +130,8 @@ def read_examples(path: Path, split: str | None, locale: str | None) -> Judgemen
     return found
 
 
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the official ESCI examples parquet. Raises BadInput."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

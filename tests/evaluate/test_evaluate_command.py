@@ -269,3 +269,14 @@ async def test_binary_judgements(
     text = capsys.readouterr().out
     assert "relevant: grade 1 and up" in text
     assert re.search(r"MRR +0\.5000", text)
+
+
+async def test_a_table_of_judgements(
+    start: Start, evaluate: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has the query texts itself, so no --queries."""
+    (tmp_path / "table.csv").write_text("query_id,query,document_id,grade\n1,red shoe,b,1\n1,red shoe,a,0\n")
+    same = await start(Scripted(ANSWERS, "full"))
+    files = ["--qrels", tmp_path / "table.csv", "--gains", "0=0,1=1"]
+    assert await evaluate("--url", same.url, "--engine", same.url, *files) == 0
+    assert re.search(r"MRR +0\.5000", capsys.readouterr().out)

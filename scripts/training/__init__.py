@@ -1,0 +1,1 @@
+"""Training of cross-encoders: what is trained on, and how."""
