@@ -44,6 +44,7 @@ from proxy.settings import Rule, TargetPattern
 _log = logging.getLogger(__name__)
 
 _SEARCH_PATH = re.compile(r"^/(?:(?P<target>_all|[^/_][^/]*)/)?_search/?$")
+_MULTI_PATH = re.compile(r"^/(?:(?P<target>_all|[^/_][^/]*)/)?_msearch/?$")
 _MAX_WARNED = 1000
 
 
@@ -63,12 +64,18 @@ class Rules:
     def match(self, target: str, params: Params) -> Rule | None:
         """Return the first rule that matches every name that a search asks for; None: it is not reranked."""
         requested = unquote(target) if target else params.as_dict().get("index", "")
-        names = [name for name in requested.split(",") if name]
+        return self.match_names([name for name in requested.split(",") if name])
+
+    def match_names(self, names: list[str]) -> Rule | None:
+        """Return the first rule that matches all names, which are no longer encoded; none means all indices."""
         return next((rule for pattern, rule in self._rules if pattern.matches(names)), None)
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
 
 
 @dataclass(frozen=True, slots=True)
-class _Received:
+class Received:
     """What has been read of a request's body."""
 
     raw: bytes
@@ -90,22 +97,23 @@ class SearchHandler:
         """Answer one search."""
         trace = Trace()
         with self._services.buffers.lease() as lease:
-            received = await self._receive(request, lease)
+            received = await self.receive(request, lease)
             if received.reason is not None:
-                return await self._stream_on(request, received, trace)
+                return await self.stream_on(request, received, trace)
             search = as_search(request, target, params, received.decoded)
             path = raw_target(request).partition("?")[0]
             result = await self._run(search, rule, trace, SearchIO(request, self._services, lease, path))
-            self._note(result.outcome, trace)
+            self.note(result.outcome, trace)
             return await self._answer(request, result, received, path, trace)
 
-    async def _receive(self, request: web.BaseRequest, lease: BufferLease) -> _Received:
+    async def receive(self, request: web.BaseRequest, lease: BufferLease) -> Received:
+        """Read a request's body as far as the limits allow."""
         if not request.body_exists:
-            return _Received(b"", b"")
+            return Received(b"", b"")
         settings = self._services.settings
         declared = request.content_length
         if declared is not None and declared > settings.max_request_bytes:
-            return _Received(b"", b"", Reason.BODY_TOO_LARGE)
+            return Received(b"", b"", Reason.BODY_TOO_LARGE)
         if wants_continue(request):
             await send_continue(request)
         raw = bytearray()
@@ -114,20 +122,21 @@ class SearchHandler:
             try:
                 lease.take(len(chunk))
             except BufferFull:
-                return _Received(bytes(raw), b"", Reason.BUSY)
+                return Received(bytes(raw), b"", Reason.BUSY)
             if len(raw) > settings.max_request_bytes:
-                return _Received(bytes(raw), b"", Reason.BODY_TOO_LARGE)
+                return Received(bytes(raw), b"", Reason.BODY_TOO_LARGE)
         try:
             decoded = decode_body(bytes(raw), request.headers.get("Content-Encoding"), settings.max_request_bytes)
         except TooLarge:
-            return _Received(bytes(raw), b"", Reason.BODY_TOO_LARGE)
+            return Received(bytes(raw), b"", Reason.BODY_TOO_LARGE)
         except BadEncoding:
-            return _Received(bytes(raw), b"", Reason.BODY)
-        return _Received(bytes(raw), decoded)
+            return Received(bytes(raw), b"", Reason.BODY)
+        return Received(bytes(raw), decoded)
 
-    async def _stream_on(self, request: web.BaseRequest, received: _Received, trace: Trace) -> web.StreamResponse:
+    async def stream_on(self, request: web.BaseRequest, received: Received, trace: Trace) -> web.StreamResponse:
+        """Forward a request that is not to be read further."""
         outcome = Outcome(Status.SKIPPED, received.reason)
-        self._note(outcome, trace)
+        self.note(outcome, trace)
         extra = outcome_headers(outcome, trace)
         if not received.raw:
             return await forward(request, self._services.upstream, extra=extra)
@@ -141,7 +150,8 @@ class SearchHandler:
             _log.exception("a search could not be reranked; it is forwarded as it came")
             return Forwarded(Outcome(Status.FALLBACK, Reason.INTERNAL))
 
-    def _note(self, outcome: Outcome, trace: Trace) -> None:
+    def note(self, outcome: Outcome, trace: Trace) -> None:
+        """Count what became of a search, and log what has not been logged yet."""
         self._services.metrics.count(outcome, trace)
         for subject, sentence in trace.warnings:
             if subject not in self._warned and len(self._warned) < _MAX_WARNED:
@@ -149,16 +159,13 @@ class SearchHandler:
                 _log.warning("%s: %s", subject, sentence)
 
     async def _answer(
-        self, request: web.BaseRequest, result: Result, received: _Received, path: str, trace: Trace
+        self, request: web.BaseRequest, result: Result, received: Received, path: str, trace: Trace
     ) -> web.StreamResponse:
         extra = outcome_headers(result.outcome, trace)
         if isinstance(result, Rewritten):
-            return await self._write(request, result.answer, result.body, extra)
+            return await self.write(request, result.answer, result.body, extra)
         if isinstance(result, Relayed):
-            if result.answer.failure is not None:
-                self._services.metrics.unreachable.inc()
-                return await unreachable(request, result.answer.detail, extra)
-            return await self._write(request, result.answer, result.answer.body, extra)
+            return await self.relay(request, result.answer, extra)
         upstream, call = self._services.upstream, result.call
         if call is None:
             return await forward(request, upstream, body=received.raw or None, streamed=False, extra=extra)
@@ -168,9 +175,19 @@ class SearchHandler:
             request, upstream, path=sent_path, headers=headers, body=call.body or None, streamed=False, extra=extra
         )
 
-    async def _write(
+    async def relay(
+        self, request: web.BaseRequest, answer: UpstreamAnswer, extra: CIMultiDict[str]
+    ) -> web.StreamResponse:
+        """Pass the engine's answer on, or say that there is none."""
+        if answer.failure is not None:
+            self._services.metrics.unreachable.inc()
+            return await unreachable(request, answer.detail, extra)
+        return await self.write(request, answer, answer.body, extra)
+
+    async def write(
         self, request: web.BaseRequest, answer: UpstreamAnswer, body: bytes, extra: CIMultiDict[str]
     ) -> web.StreamResponse:
+        """Answer with a body of ours under the engine's status and headers."""
         headers = end_to_end(CIMultiDict(answer.headers))
         if (answer.header("Content-Encoding") or "identity").lower() != "identity":
             # The engine was asked for gzip only where the client takes it.
@@ -182,17 +199,33 @@ class SearchHandler:
         return await ExactResponseWithBody(answer.status, headers, body).send(request)
 
 
+def multi_target(method: str, path: str) -> str | None:
+    """Return the target of a multi-search's raw path, empty for none; None: it is no multi-search."""
+    match = _MULTI_PATH.match(path) if method in ("GET", "POST") else None
+    return (match["target"] or "") if match else None
+
+
+def query_text(request: web.BaseRequest) -> str | None:
+    """Return the query text that a client gives beside the body."""
+    given = request.headers.get(QUERY_HEADER)
+    return None if given is None else _decode_header(given)
+
+
+def asks_to_skip(request: web.BaseRequest) -> bool:
+    """Say whether a client wants the engine's own order."""
+    return request.headers.get(SKIP_HEADER, "").strip().lower() in ("true", "1", "yes")
+
+
 def as_search(request: web.BaseRequest, target: str, params: Params, body: bytes) -> Search:
     """Return what the core needs to know of a request."""
-    query_text = request.headers.get(QUERY_HEADER)
     return Search(
         target=target,
         params=params,
         body=body,
         content_type=request.headers.get("Content-Type"),
         accept=request.headers.get("Accept"),
-        query_text=None if query_text is None else _decode_header(query_text),
-        asked_to_skip=request.headers.get(SKIP_HEADER, "").strip().lower() in ("true", "1", "yes"),
+        query_text=query_text(request),
+        asked_to_skip=asks_to_skip(request),
         identity=identity(request.headers),
     )
 

@@ -111,12 +111,13 @@ class SearchIO:
 
     async def _reply(self, need: Need) -> Reply:
         if isinstance(need, NeedSearch):
-            return await self._search(need.call)
+            return await self.search(need.call)
         if isinstance(need, NeedLookup):
             return await self._look_up(need)
         return await self._services.scorer.score(score_request(need))
 
-    async def _search(self, call: SearchCall) -> UpstreamAnswer:
+    async def search(self, call: SearchCall) -> UpstreamAnswer:
+        """Send a search, or whatever the path takes, and read its answer."""
         path = f"{self._path}?{call.params.raw}" if call.params.raw else self._path
         return await self._ask(self._method, path, call_headers(self._headers, call), call.body)
 

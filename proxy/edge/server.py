@@ -17,10 +17,11 @@ from proxy.edge.buffers import BufferBudget
 from proxy.edge.forward import forward, raw_target
 from proxy.edge.http_server import ProxyServer
 from proxy.edge.metrics import Metrics
+from proxy.edge.multi import MultiSearchHandler
 from proxy.edge.own import PREFIX as OWN_PREFIX
 from proxy.edge.own import own_page
 from proxy.edge.probe import probe_engine
-from proxy.edge.search import Rules, SearchHandler, search_target
+from proxy.edge.search import Rules, SearchHandler, multi_target, search_target
 from proxy.edge.search_io import Services
 from proxy.edge.upstream import Upstream
 from proxy.scorer.cache import MemoryScoreCache
@@ -43,6 +44,7 @@ class Proxy:
         self._scorer = scorer
         self._rules = Rules(settings.rules)
         self._searches = SearchHandler(services)
+        self._multi_searches = MultiSearchHandler(services, self._rules, self._searches)
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -83,6 +85,10 @@ class Proxy:
                 if rule is not None:
                     metrics.requests.labels("search").inc()
                     return await self._searches.handle(request, target, params, rule)
+            multi = multi_target(request.method, path) if self._rules else None
+            if multi is not None:
+                metrics.requests.labels("multi-search").inc()
+                return await self._multi_searches.handle(request, multi, Params(query))
             metrics.requests.labels("forwarded").inc()
             return await forward(request, self.services.upstream)
 

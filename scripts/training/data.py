@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from esci_data import words
+
+from proxy.evaluate.qrels import BadInput
 from training.corpus import JUDGED_LIST, Corpus
 from training.documents import Fields, read_documents
 from training.judgements import Judgement, read
 from training.recipe import Data
-
-from proxy.evaluate.qrels import BadInput
 
 
 def read_corpus(data: Data) -> Corpus:
