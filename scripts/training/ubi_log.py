@@ -194,6 +194,8 @@ def _hit_ids(value: object) -> list[str]:
 
 
 def _ordinal(value: object) -> int | None:
+    if isinstance(value, Mapping):  # as the specification had it in version 1.0
+        value = value.get("index")
     if isinstance(value, bool):
         return None
     if isinstance(value, str) and value.strip().lstrip("-").isdecimal():

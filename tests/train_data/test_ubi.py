@@ -106,6 +106,22 @@ def test_impressions_say_what_was_shown(judge: Judge) -> None:
     assert said == []
 
 
+@pytest.mark.parametrize("ordinal", [2, "2", 2.0, {"index": 2}])
+def test_ordinals_of_all_forms(judge: Judge, ordinal: Any) -> None:
+    """Version 1.0 of the specification had an object there."""
+    pairs, said = judge([query("1")], [event("1", "b", ordinal=ordinal)])
+    assert clicks(pairs)["b"] == (1, 1)
+    assert said == []
+    _, said = judge([query("1")], [event("1", "a", ordinal=ordinal)])
+    assert said[0].startswith("1 of 1 clicks state another position")
+
+
+@pytest.mark.parametrize("ordinal", [True, "second", 2.5, float("nan"), float("inf"), [2], {"x": 2}])
+def test_what_is_no_ordinal(judge: Judge, ordinal: Any) -> None:
+    _, said = judge([query("1")], [event("1", "a", ordinal=ordinal)])
+    assert said == []
+
+
 def test_missing_positions(judge: Judge) -> None:
     """The rank is that of the hit; where there is none either, it is said."""
     events = [event("1", "b", "impression"), event("1", "z", "impression"), event("1", "b")]
