@@ -9,7 +9,7 @@ from typing import TypeVar
 from proxy.core.messages import Outcome, Rewritten, UpstreamAnswer
 from proxy.core.ranking import Ranking, tail_score
 from proxy.core.request import Plan
-from proxy.core.response import Hit, HitPatch, SearchAnswer
+from proxy.core.response import Hit, HitPatch, SearchAnswer, format_score
 from proxy.settings import Rule
 
 _Item = TypeVar("_Item")
@@ -17,9 +17,42 @@ _Item = TypeVar("_Item")
 _TAIL_EXPLANATION = "past the reranked window: s / (1 + s) of the engine's score"
 
 
-def tail_patch(hit: Hit, drop_fields: frozenset[str] = frozenset()) -> HitPatch:
-    """Return what changes in a hit behind the window: its score goes below the window's."""
-    return HitPatch(tail_score(hit.score), _TAIL_EXPLANATION, drop_fields)
+def tail_page(hits: Sequence[Hit], start: int, rule: Rule) -> list[tuple[Hit, HitPatch]]:
+    """Return a page of the engine's own order from behind the window; ``start`` is its first hit's position."""
+    entries = [_tail_entry(hit, start + place, rule, frozenset()) for place, hit in enumerate(hits)]
+    return [(entry.hit, entry.patch) for entry in entries if entry.stays(rule)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A hit in its new place."""
+
+    hit: Hit
+    score: float
+    """Ours, whether it is shown or not."""
+    patch: HitPatch
+
+    def stays(self, rule: Rule) -> bool:
+        return rule.min_score is None or self.score >= rule.min_score
+
+
+def _tail_entry(hit: Hit, position: int, rule: Rule, drop_fields: frozenset[str]) -> _Entry:
+    score = tail_score(hit.score)
+    details = _details(hit, score, position, position) if rule.hit_details else None
+    if rule.scores == "keep":
+        return _Entry(hit, score, HitPatch(drop_fields=drop_fields, details=details))
+    return _Entry(hit, score, HitPatch(score, _TAIL_EXPLANATION, drop_fields, details))
+
+
+def _details(hit: Hit, score: float, position: int, engine_position: int) -> bytes:
+    """Write what a hit's ``_rerank`` says: both scores, both ranks counted from 1 over all pages."""
+    original = hit.raw("_score") or b"null"
+    return b'{"score":%b,"rank":%d,"original_score":%b,"original_rank":%d}' % (
+        format_score(score),
+        position + 1,
+        original,
+        engine_position + 1,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +82,20 @@ class PageWriter:
             outcome: what to say of it.
             extra_took_ms: added to ``took``.
         """
-        replace = self.rule.scores == "replace"
-        keep = HitPatch(drop_fields=self.added_fields)
+        rule, replace = self.rule, self.rule.scores == "replace"
         entries = []
-        for position, score in zip(ranking.order, ranking.scores, strict=True):
-            patch = HitPatch(score, self._explanation(logits[position]), self.added_fields) if replace else keep
-            entries.append((self.read.hits[position], patch))
-        tail = self.read.hits[len(ranking.order) :]
-        entries += [(hit, tail_patch(hit, self.added_fields) if replace else keep) for hit in tail]
-        max_score = ranking.scores[0] if replace else None
-        body = self.read.with_page(self._page(entries), max_score, extra_took_ms)
+        for place, (position, score) in enumerate(zip(ranking.order, ranking.scores, strict=True)):
+            hit = self.read.hits[position]
+            details = _details(hit, score, place, position) if rule.hit_details else None
+            patch = HitPatch(drop_fields=self.added_fields, details=details)
+            if replace:
+                patch = HitPatch(score, self._explanation(logits[position]), self.added_fields, details)
+            entries.append(_Entry(hit, score, patch))
+        window = len(entries)
+        for place, hit in enumerate(self.read.hits[window:]):
+            entries.append(_tail_entry(hit, window + place, rule, self.added_fields))
+        page = [(entry.hit, entry.patch) for entry in self._page(entries) if entry.stays(rule)]
+        body = self.read.with_page(page, ranking.scores[0] if replace else None, extra_took_ms)
         return Rewritten(self.answer, body, outcome)
 
     def _page(self, items: list[_Item]) -> list[_Item]:
@@ -67,6 +104,10 @@ class PageWriter:
     def _explanation(self, logit: float | None) -> str:
         if logit is None:
             return "not scored by the reranking model; its place follows from the engine's order"
-        blend = self.rule.blend
-        how = f"1 + blend of logit and engine score ({blend})" if blend else "1 + sigmoid(logit)"
+        rule = self.rule
+        how = (
+            f"1 + blend of logit and engine score ({rule.blend}, {rule.blend_by})"
+            if rule.blend
+            else "1 + sigmoid(logit)"
+        )
         return f"reranked by model {self.rule.model}, logit {logit:.6g}: {how}"

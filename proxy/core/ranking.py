@@ -42,27 +42,51 @@ def _min_max(values: Sequence[float]) -> list[float]:
     return [(value - low) / (high - low) if high > low else 0.0 for value in finite]
 
 
+def _z_scores(values: Sequence[float]) -> list[float]:
+    """Scale to mean 0 and standard deviation 1; equal values all become 0."""
+    finite = [max(-_LARGEST, min(_LARGEST, value)) for value in values]
+    mean = math.fsum(value / len(finite) for value in finite)
+    largest = max(abs(value - mean) for value in finite)
+    if not largest:
+        return [0.0] * len(finite)
+    # Squares of what is scaled by the largest cannot overflow.
+    shares = [(value - mean) / largest for value in finite]
+    deviation = math.sqrt(math.fsum(share * share for share in shares) / len(shares))
+    return [share / deviation for share in shares]
+
+
 def rank(
     logits: Sequence[float | None],
     has_text: Sequence[bool],
     engine_scores: Sequence[float],
     blend: float = 0.0,
+    blend_by: str = "min_max",
+    rrf_k: int = 60,
 ) -> Ranking:
     """Rank a window.
 
-    Hits with a logit come first, by logit (by the blend of both min-max scaled scores where ``blend`` > 0), ties in
-    the engine's order. A hit without text keeps its place among them. Hits that were not scored follow in the
-    engine's order. Ranked hits score ``1 + sigmoid(logit)`` (``1 + blend``), the others ``s / (1 + s)``, and a hit
-    without text what the hit above it has.
+    Hits with a logit come first, by logit (by a blend of logit and engine score where ``blend`` > 0), ties in the
+    engine's order. A hit without text keeps its place among them. Hits that were not scored follow in the engine's
+    order. Ranked hits score ``1 + sigmoid(logit)``, or 1 and a value from 0 to 1 that falls with the blend; the others
+    ``s / (1 + s)``, and a hit without text what the hit above it has.
 
     Args:
         logits: one per hit of the window, in the engine's order; None: not scored.
         has_text: whether the hit has a text that could be scored.
         engine_scores: the engine's scores, same order.
         blend: the engine's share in the order, 0..1.
+        blend_by: ``min_max`` or ``z_score``: both scores scaled over the window, then their weighted mean; ``rrf``: the
+            weighted sum of 1 / (k + rank) in either order (Cormack et al. 2009, reciprocal rank fusion).
+        rrf_k: the k of ``rrf``; the larger, the less the first ranks stand out.
     """
     scored = [position for position, logit in enumerate(logits) if logit is not None]
-    keys, values = _keys_and_scores(scored, logits, engine_scores, blend)
+    own = {position: logit for position in scored if (logit := logits[position]) is not None}
+    if blend == 0.0 or not own:
+        keys, values = own, {position: 1.0 + sigmoid(logit) for position, logit in own.items()}
+    elif blend_by == "rrf":
+        keys, values = _fused(own, blend, rrf_k)
+    else:
+        keys, values = _blended(own, [engine_scores[position] for position in own], blend, blend_by)
     ranked = iter(sorted(scored, key=lambda position: (-keys[position], position)))
     order: list[int] = []
     scores: list[float | None] = []
@@ -83,19 +107,31 @@ def rank(
     return Ranking((*order, *rest), (*filled, *(tail_score(engine_scores[position]) for position in rest)))
 
 
-def _keys_and_scores(
-    scored: list[int], logits: Sequence[float | None], engine_scores: Sequence[float], blend: float
-) -> tuple[dict[int, float], dict[int, float]]:
-    own = {position: logit for position in scored if (logit := logits[position]) is not None}
-    if blend == 0.0 or not own:
-        return own, {position: 1.0 + sigmoid(logit) for position, logit in own.items()}
-    ours = _min_max(list(own.values()))
-    theirs = _min_max([engine_scores[position] for position in own])
-    blended = {
+_Keyed = tuple[dict[int, float], dict[int, float]]
+"""By position: what to order by, and the score to show."""
+
+
+def _blended(own: dict[int, float], engine_scores: Sequence[float], blend: float, blend_by: str) -> _Keyed:
+    scale = _min_max if blend_by == "min_max" else _z_scores
+    ours, theirs = scale(list(own.values())), scale(engine_scores)
+    keys = {
         position: (1.0 - blend) * model + blend * engine
         for position, model, engine in zip(own, ours, theirs, strict=True)
     }
-    return blended, {position: 1.0 + value for position, value in blended.items()}
+    if blend_by == "min_max":
+        return keys, {position: 1.0 + key for position, key in keys.items()}
+    return keys, {position: 1.0 + sigmoid(key) for position, key in keys.items()}
+
+
+def _fused(own: dict[int, float], blend: float, rrf_k: int) -> _Keyed:
+    """Fuse the ranks: the positions are in the engine's order already."""
+    by_model = sorted(own, key=lambda position: (-own[position], position))
+    model_rank = {position: rank for rank, position in enumerate(by_model, start=1)}
+    keys = {
+        position: (1.0 - blend) / (rrf_k + model_rank[position]) + blend / (rrf_k + engine_rank)
+        for engine_rank, position in enumerate(own, start=1)
+    }
+    return keys, {position: 1.0 + (rrf_k + 1) * key for position, key in keys.items()}
 
 
 def _fill_gaps(scores: list[float | None]) -> list[float]:

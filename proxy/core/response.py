@@ -20,6 +20,7 @@ from proxy.core.rawjson import (
     apply_edits,
     array_items,
     decode,
+    insertion,
     object_members,
     removal,
     strip_span,
@@ -98,6 +99,8 @@ class HitPatch:
     """How the new score came about; wraps ``_explanation`` where the hit has one."""
     drop_fields: frozenset[str] = frozenset()
     """Fields that only we asked for: their keys in ``fields``, and where the engine lists values that it ignored."""
+    details: bytes | None = None
+    """JSON that the hit gets as ``_rerank``, its last key."""
 
 
 class SearchAnswer:
@@ -177,6 +180,8 @@ def _patched(buffer: bytes, hit: Hit, patch: HitPatch) -> bytes:
             edits.append(_wrapped_explanation(buffer, hit.members["_explanation"].value, patch))
     if patch.drop_fields:
         edits.extend(_without_fields(buffer, hit, patch.drop_fields))
+    if patch.details is not None:
+        edits.append(insertion(hit.members, b"_rerank", patch.details, hit.span))
     return apply_edits(buffer, edits, hit.span)
 
 

@@ -34,7 +34,7 @@ from proxy.core.messages import (
     UpstreamFailure,
 )
 from proxy.core.outcomes import OutcomeMemory, Remembered
-from proxy.core.page import PageWriter, tail_patch
+from proxy.core.page import PageWriter, tail_page
 from proxy.core.query_text import find_query_text
 from proxy.core.ranking import Ranking, rank, tail_score
 from proxy.core.rawjson import JsonError
@@ -169,7 +169,8 @@ def _added_fields(plan: Plan, template: Template) -> tuple[str, ...]:
 def _past_window(plan: Plan, rule: Rule) -> Generator[Need, Any, Result]:
     """Answer a page behind the window: the engine's own, its scores moved below the window's."""
     outcome = Outcome(Status.SKIPPED, Reason.PAST_WINDOW)
-    if rule.scores == "keep" or rule.model == IDENTITY:
+    nothing_changes = rule.scores == "keep" and not rule.hit_details and rule.min_score is None
+    if nothing_changes or rule.model == IDENTITY:
         return Forwarded(outcome, plan.own_call)
     search = plan.search
     call = plan.own_call or SearchCall(search.params, search.body, search.content_type)
@@ -179,8 +180,8 @@ def _past_window(plan: Plan, rule: Rule) -> Generator[Need, Any, Result]:
         return Relayed(answer, outcome)
     if isinstance(read, Reason):
         return Forwarded(outcome, plan.own_call) if answer.failure else Relayed(answer, outcome)
-    page = [(hit, tail_patch(hit)) for hit in read.hits]
-    max_score = read.max_score
+    page = tail_page(read.hits, plan.page_from, rule)
+    max_score = read.max_score if rule.scores == "replace" else None
     body = read.with_page(page, max_score=None if max_score is None else tail_score(max_score))
     return Rewritten(answer, body, outcome)
 
@@ -274,7 +275,8 @@ def _rank(seen: WindowTrace, scored: ScoreResult, rule: Rule) -> Outcome:
     logits = iter(scored.logits)
     has_text = [document is not None for document in seen.documents]
     seen.logits = [next(logits) if has_one else None for has_one in has_text]
-    seen.ranking = rank(seen.logits, has_text, [hit.score for hit in seen.hits], rule.blend)
+    engine_scores = [hit.score for hit in seen.hits]
+    seen.ranking = rank(seen.logits, has_text, engine_scores, rule.blend, rule.blend_by, rule.rrf_k)
     if scored.scored < len(seen.texts):
         return Outcome(Status.PARTIAL, Reason.BUDGET, scored.scored, len(seen.texts))
     return Outcome(Status.FULL)

@@ -74,7 +74,11 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "budget_ms": rule.budget_ms,
         "document_tokens": rule.document_tokens,
         "blend": rule.blend,
+        "blend_by": rule.blend_by,
+        "rrf_k": rule.rrf_k,
         "scores": rule.scores,
+        "min_score": rule.min_score,
+        "hit_details": rule.hit_details,
     }
 
 

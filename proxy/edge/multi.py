@@ -265,7 +265,8 @@ class MultiSearchHandler:
 
 def _as_search(request: web.BaseRequest, item: Item, target: str, params: Params, alone: bool) -> Search:
     """Return an item as the search that it would be alone."""
-    joined = "&".join(part for part in (params.raw if item.names is None else "", item.params.raw) if part)
+    shared = params if item.names is None else params.without(("index",))
+    joined = "&".join(part for part in (shared.raw, item.params.raw) if part)  # the header's keys win
     return Search(
         target=item.target(target),
         params=Params(joined),

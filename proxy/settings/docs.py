@@ -84,7 +84,9 @@ def example() -> str:
             lines.append("rules:")
             for position, key in enumerate(RULE_KEYS.values()):
                 lines += _comment(key.help, "    " if position else "  ")
-                lines.append(f"  {' ' if position else '-'} {key.name}: {_written(key.example)}")
+                # A text is what most rules have; what else is off by default is only shown.
+                off = "# " if key.optional and key.name != "text" else ""
+                lines.append(f"  {' ' if position else '-'} {off}{key.name}: {_written(key.example)}")
         elif row.kind.many:
             lines.append(f"{row.name}: [{_written(row.example)}]")
         elif row.optional:

@@ -47,15 +47,17 @@ def whole_number(least: int, most: int) -> Kind:
     return Kind(f"a whole number from {least} to {most}", read)
 
 
-def _read_share(text: str) -> float:
-    if not _DECIMAL.fullmatch(text):
-        raise ValueError(f"{shown(text)} is no number")
-    number = float(text)
-    _check_bounds(number, 0.0, 1.0, text)
-    return number
+def number(least: int, most: int) -> Kind:
+    """Accept numbers within bounds, decimals too."""
 
+    def read(text: str) -> float:
+        if not _DECIMAL.fullmatch(text):
+            raise ValueError(f"{shown(text)} is no number")
+        value = float(text)
+        _check_bounds(value, least, most, text)
+        return value
 
-SHARE = Kind("a number from 0 to 1", _read_share)
+    return Kind(f"a number from {least} to {most}", read)
 
 
 def byte_count(least: int, most: int) -> Kind:

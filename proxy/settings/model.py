@@ -35,7 +35,11 @@ class Rule:
     budget_ms: int = 500
     document_tokens: int = 128
     blend: float = 0.0
+    blend_by: Choice["min_max", "z_score", "rrf"] = "min_max"
+    rrf_k: int = 60
     scores: Choice["replace", "keep"] = "replace"
+    min_score: float | None = None
+    hit_details: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from proxy.settings.kinds import (
     MODEL,
-    SHARE,
     SWITCH,
     TARGET,
     TEMPLATE,
@@ -16,6 +15,7 @@ from proxy.settings.kinds import (
     byte_count,
     choice,
     existing,
+    number,
     show_bytes,
     whole_number,
 )
@@ -308,9 +308,24 @@ _RULE_KEYS = (
     Setting(
         _RULE,
         "blend",
-        SHARE,
-        "The engine's share of the order, both scores stretched to 0..1 over the window. 0: the model alone.",
+        number(0, 1),
+        "The engine's share of the order, 0: the model alone. See `blend_by`.",
         "0.0",
+    ),
+    Setting(
+        _RULE,
+        "blend_by",
+        choice("min_max", "z_score", "rrf"),
+        "How the two orders are blended: `min_max` and `z_score` scale both scores over the window and take their "
+        "weighted mean, `rrf` sums 1 / (`rrf_k` + rank) of both orders, weighted.",
+        "min_max",
+    ),
+    Setting(
+        _RULE,
+        "rrf_k",
+        whole_number(1, 10_000),
+        "The k of `rrf`: the larger, the less the first ranks stand out.",
+        "60",
     ),
     Setting(
         _RULE,
@@ -318,6 +333,22 @@ _RULE_KEYS = (
         choice("replace", "keep"),
         "The `_score` that clients see: `replace`: one that falls with the new order; `keep`: the engine's.",
         "replace",
+    ),
+    Setting(
+        _RULE,
+        "min_score",
+        number(0, 2),
+        "Hits with a lower score of ours are left out of their page, which gets shorter; `hits.total` stays. Scored "
+        "hits have 1 to 2 (1 + sigmoid of the logit, or 1 + blend), all others less than 1. None: all stay.",
+        "1.2",
+    ),
+    Setting(
+        _RULE,
+        "hit_details",
+        SWITCH,
+        "Whether each hit gets `_rerank` with `score`, `rank`, `original_score` and `original_rank`. Clients with "
+        "strict types may not know the key.",
+        "false",
     ),
 )
 

@@ -24,14 +24,19 @@ def windows(draw: st.DrawFn) -> tuple[list[float | None], list[bool], list[float
     return logits, has_text, scores
 
 
-@given(windows(), st.sampled_from([0.0, 0.3, 1.0]))
-def test_laws(window: tuple[list[float | None], list[bool], list[float]], blend: float) -> None:
+@given(windows(), st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from(["min_max", "z_score", "rrf"]))
+def test_laws(window: tuple[list[float | None], list[bool], list[float]], blend: float, blend_by: str) -> None:
     logits, has_text, engine_scores = window
-    ranking = rank(logits, has_text, engine_scores, blend)
+    ranking = rank(logits, has_text, engine_scores, blend, blend_by)
     assert sorted(ranking.order) == list(range(len(logits)))
     assert all(before >= after for before, after in zip(ranking.scores, ranking.scores[1:], strict=False))
     assert all(math.isfinite(score) for score in ranking.scores)
     scored = [position for position in ranking.order if logits[position] is not None]
+    assert all(1 <= score <= 2 for place, score in zip(ranking.order, ranking.scores, strict=True) if place in scored)
+    if blend == 1.0:
+        by_engine = sorted(scored, key=lambda position: (-engine_scores[position], position))
+        assert blend_by != "rrf" or scored == sorted(scored)
+        assert [engine_scores[place] for place in scored] == [engine_scores[place] for place in by_engine]
     by_score = dict(zip(ranking.order, ranking.scores, strict=True))
     if blend == 0.0:
         assert scored == sorted(scored, key=lambda position: (-(logits[position] or 0.0), position))
@@ -89,6 +94,24 @@ def test_blend_mixes_both_min_max_scaled_over_the_window() -> None:
     assert rank(logits, [True] * 3, engine, 1.0).order == (0, 1, 2)
     assert rank(logits, [True] * 3, engine, 0.5).order == (0, 1, 2)
     assert rank([1.0, 1.0], [True] * 2, [math.inf, 1.0], 0.5) == Ranking((0, 1), (1.5, 1.0))
+
+
+def test_blend_by_z_scores_gives_each_side_its_spread() -> None:
+    # The logits' spread is a thousandth of the engine's: after scaling both count alike.
+    ranking = rank([0.001, 0.002, 0.003], [True] * 3, [30.0, 20.0, 10.0], 0.4, "z_score")
+    assert ranking.order == (2, 1, 0)
+    assert ranking.scores[1] == 1.5
+    assert rank([0.001, 0.002, 0.003], [True] * 3, [30.0, 20.0, 10.0], 0.6, "z_score").order == (0, 1, 2)
+    assert rank([1.0, 1.0], [True] * 2, [2.0, 2.0], 0.5, "z_score") == Ranking((0, 1), (1.5, 1.5))
+
+
+def test_reciprocal_rank_fusion_sums_both_ranks() -> None:
+    ranking = rank([1.0, 9.0, 5.0], [True] * 3, [8.0, 7.0, 6.0], 0.5, "rrf", 10)
+    fused = [0.5 / 13 + 0.5 / 11, 0.5 / 11 + 0.5 / 12, 0.5 / 12 + 0.5 / 13]
+    assert ranking.order == (1, 0, 2)
+    assert ranking.scores == pytest.approx([1 + 11 * fused[place] for place in (1, 0, 2)])
+    # Only the order of the logits counts, not how far they lie apart.
+    assert rank([1.0, 5.1, 5.0], [True] * 3, [8.0, 7.0, 6.0], 0.5, "rrf", 10) == ranking
 
 
 @given(FINITE, FINITE)

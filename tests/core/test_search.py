@@ -196,7 +196,7 @@ def test_explanations_of_what_was_not_scored_and_of_a_remembered_order() -> None
         assert [text.split()[0] for text in how] == ["reranked", "reranked", "not", "not"]
         assert "logit 2:" in how[0]
     rows = explained(ask(make(EXPLAINED, rule=replace(RULE, blend=0.5)), {"explain": True}))
-    assert "blend of logit and engine score (0.5)" in rows[0][1]
+    assert "blend of logit and engine score (0.5, min_max)" in rows[0][1]
 
 
 # --- partial ----------------------------------------------------------------------------------------------------
