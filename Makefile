@@ -12,7 +12,7 @@ test: $(VENV)/.installed-dev    ## the tests; those that need Java, Maven or Chr
 	$(BIN)/python -m pytest -m "not slow and not train" $(ARGS)
 
 lint: $(VENV)/.installed-dev    ## style
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/.installed-dev   ## mypy --strict

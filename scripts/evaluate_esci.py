@@ -19,13 +19,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from tqdm import tqdm
+
 from esci_data import GAINS, VARIANTS, Judged, Product, esci_folder, read_judgments, read_products
 from figures import Array, Ranked, column, gain_over, with_interval
-from tqdm import tqdm
+from proxy.scorer.onnx_model import ModelError, OnnxPairModel, load_model
 from training.corpus import LexicalIndex
 from training.texts import DOCUMENT_TOKENS, Fields, document_of, plain_text, template_of
-
-from proxy.scorer.onnx_model import ModelError, OnnxPairModel, load_model
 
 TOP = 100
 REPORTED = ("title", "title+description+brand", "title+brand+color+bullets")

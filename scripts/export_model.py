@@ -29,9 +29,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from model_checks import LARGEST_CHANGE, Pairs, Report, compare, score_all
-from sample_pairs import built_in_pairs, read_pairs
-
 from proxy.scorer.onnx_model import OFFSET_POSITIONS, ModelError, OnnxPairModel, load_model
+from sample_pairs import built_in_pairs, read_pairs
 
 _FUSED_LIKE_BERT = frozenset({"bert", "camembert", "electra", "mpnet", "roberta", "xlm-roberta"})
 """Model types that ONNX Runtime's optimizer fuses by its rules for BERT; others are left as exported."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from esci_data import ndcg
 
 Array = npt.NDArray[np.float64]

@@ -15,13 +15,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from tqdm import tqdm
+
 from esci_data import esci_folder, read_products
 from figures import Ranked
-from tqdm import tqdm
+from proxy.scorer.onnx_model import ModelError, load_model
 from training.corpus import LexicalIndex
 from training.texts import DOCUMENT_TOKENS, document_of, template_of
-
-from proxy.scorer.onnx_model import ModelError, load_model
 
 QUERIES = (
     "iphone case without card holder",

@@ -33,13 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     except ImportError as error:
         print(f"train: {error.name} is missing: install the extra `train`: pip install '.[train]'", file=sys.stderr)
         return 1
+    from proxy.evaluate.qrels import BadInput
     from training.data import read_corpus
     from training.engine import EngineError
     from training.follow import Run
     from training.models import StartError
     from training.recipe import RecipeError, read_recipe
-
-    from proxy.evaluate.qrels import BadInput
 
     transformers.logging.set_verbosity_error()
     if options.threads:

@@ -18,10 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from proxy.evaluate.qrels import BadInput
 from training import ubi
 from training.options import Options
-
-from proxy.evaluate.qrels import BadInput
 
 COLUMNS = ("query_id", "query", "document_id", "grade", "relevance", "weight", "impressions", "clicks")
 _PLAIN = ubi.Settings()

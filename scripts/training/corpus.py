@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
 from esci_data import BM25, words
 from training.texts import Fields, plain_text, template_of
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from esci_data import words
-
 from proxy.evaluate.qrels import BadInput
 from training.corpus import JUDGED_LIST, Corpus
 from training.documents import Fields, read_documents

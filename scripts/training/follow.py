@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
+from transformers import PreTrainedModel
+
 from training import loop, models
 from training.corpus import Candidates, Corpus, Fold
 from training.engine import EngineCandidates
@@ -21,7 +23,6 @@ from training.measure import Figures, judged_lists, measure
 from training.recipe import Recipe, Stage
 from training.teachers import GeneralTeacher
 from training.texts import PairEncoder
-from transformers import PreTrainedModel
 
 LONGEST = 512
 """Tokens of the longest pair that is measured: as in serving."""
@@ -174,12 +175,17 @@ class Run:
         return made
 
     def _ensemble(self, names: Sequence[str], lists: list[List]) -> list[tuple[float, ...]]:
-        """Return the mean logits of the stages' models for lists."""
-        encoder = PairEncoder(self._tokenizer, LONGEST)
-        pairs = [pair for one in loop.encode(lists, self.corpus, encoder, "teachers") for pair in one.pairs]
-        folders = [folder for name in names for folder in self._models_of(name)]
-        said = [loop.score(models.load(str(folder), 0.0), pairs, folder.name) for folder in folders]
-        mean = iter(np.mean(said, axis=0).tolist())
+        """Return the mean logits of the stages' models for lists; kept, since they take long."""
+        asked = [self._digests[name] for name in names], [(one.query, one.ids, str(one.template)) for one in lists]
+        digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
+        kept = self.folder / "stages" / f"teachers-{digest}.npy"
+        if not kept.is_file():
+            encoder = PairEncoder(self._tokenizer, LONGEST)
+            pairs = [pair for one in loop.encode(lists, self.corpus, encoder, "teachers") for pair in one.pairs]
+            folders = [folder for name in names for folder in self._models_of(name)]
+            said = [loop.score(models.load(str(folder), 0.0), pairs, folder.name) for folder in folders]
+            np.save(kept, np.mean(said, axis=0))
+        mean = iter(np.load(kept).tolist())
         return [tuple(next(mean) for _ in entry.ids) for entry in lists]
 
     def _measure(self, model: PreTrainedModel, held_out: Sequence[str], name: str) -> dict[str, Any]:

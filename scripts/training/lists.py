@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from proxy.settings import Template
 from training.corpus import JUDGED_LIST, Candidates, Corpus
 from training.negation import Mention, feature_words, find_negation, mention
 from training.teachers import GeneralTeacher
 from training.texts import some_template
-
-from proxy.settings import Template
 
 UNJUDGED_GAIN = 0.001
 """Of a document that the first stage found for a query and nobody judged: some of them fit."""

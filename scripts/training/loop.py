@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from tokenizers import Encoding
 from tqdm import tqdm
+from transformers import PreTrainedModel
+
 from training import models
 from training.corpus import Corpus
 from training.lists import List
 from training.texts import PairEncoder, as_batch, document_of
-from transformers import PreTrainedModel
 
 _WINDOW_STEPS = 32
 """Lists of similar length are put together within so many steps: little is padded, the order stays one of chance."""

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedModel
+
 from esci_data import ndcg
 from figures import Ranked, column, gain_over, with_interval
 from training.corpus import Corpus, LexicalIndex
 from training.loop import score
 from training.texts import PairEncoder, document_of, template_of
-from transformers import PreTrainedModel
 
 TOP = 100
 JUDGED, FOUND = "judged lists", f"BM25's top {TOP}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+
 from training.loop import Schedule
 
 Kind = TypeVar("Kind")

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from tqdm import tqdm
+from transformers import AutoModel, AutoTokenizer
+
 from training.corpus import Corpus, LexicalIndex
 from training.negation import Mention, find_negation, mention
 from training.texts import plain_text, template_of
-from transformers import AutoModel, AutoTokenizer
 
 Vectors = npt.NDArray[np.float32]
 

@@ -127,8 +127,9 @@ def test_a_model_that_int8_spoils_is_refused_and_the_old_one_stays(
 
 
 def test_a_model_whose_scores_change_with_their_company_is_refused_even_by_force() -> None:
-    import export_model
     import numpy as np
+
+    import export_model
     from model_checks import Report, score_all, serving_change
 
     class Restless:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from figures import Ranked, column, interval
 from tokenizers import Tokenizer
-from training.negation import Mention, feature_words, find_negation, mention
-from training.texts import PairEncoder, as_batch, document_of, template_of
 
+from figures import Ranked, column, interval
 from proxy.scorer.onnx_model import OnnxPairModel
 from proxy.settings import parse_template
+from training.negation import Mention, feature_words, find_negation, mention
+from training.texts import PairEncoder, as_batch, document_of, template_of
 
 BASE = Path(__file__).resolve().parents[2] / "onnx_models" / "base"
 

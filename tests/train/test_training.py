@@ -197,6 +197,7 @@ def encoded_lists(corpus: Any, tiny: Path) -> Any:
 
 def whole_loss(model: Any, lists: Any, schedule: Any) -> float:
     import torch
+
     from training import loop, models
     from training.texts import as_batch
 
@@ -273,10 +274,10 @@ def test_early_stopping_returns_the_best_weights_that_were_measured(tiny_model: 
 
 def test_the_first_token_alone_gives_the_logits_of_the_whole_model(tiny_model: TinyModel) -> None:
     import torch
-    from training import models
-    from training.texts import PairEncoder, as_batch
 
     from proxy.scorer.types import Segment
+    from training import models
+    from training.texts import PairEncoder, as_batch
 
     tiny = tiny_model(1)
     encoder = PairEncoder(tiny, 64)

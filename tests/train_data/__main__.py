@@ -9,9 +9,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from training import click_models
-
 from tests.train_data.simulation import counts, mean_kendall, simulate
+from training import click_models
 
 SEEDS = range(101, 106)
 SIZES = (500, 1_000, 3_000, 10_000, 30_000, 100_000)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from training.click_models import Cells
 
 Floats = npt.NDArray[np.float64]

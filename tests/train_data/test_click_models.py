@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from training import click_models
-from training.click_models import Cells, Propensities, TooLittle
 
 from tests.train_data.simulation import Shop, counts, kendall, mean_kendall, simulate
+from training import click_models
+from training.click_models import Cells, Propensities, TooLittle
 
 
 def agreement(shop: Shop, names: list[tuple[str, str]], values: click_models.Floats) -> float:

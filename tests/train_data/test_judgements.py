@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from training import documents
-from training.judgements import Judgement, merge, read
 
 from esci_loader.__main__ import SAMPLE
 from proxy.evaluate.qrels import BadInput
 from tests.engines.esci import esci_dir
+from training import documents
+from training.judgements import Judgement, merge, read
 
 PRODUCTS = [
     {"asin": "A", "title": "red shoe", "bullet_points": "light\nfast", "attrs": {"Brand": "Acme"}, "price": "$3"},

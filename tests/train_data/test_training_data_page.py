@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import yaml
+
 from training import click_models, ubi, ubi_log
 from training.judgements import FORMATS, read
 from training.options import Options

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import zstandard
-from training import judgements, ubi
-from training.options import Options
 
 from proxy.evaluate.qrels import BadInput
 from proxy.evaluate.table import read_table
 from tests.train_data.conftest import SCRIPTS
 from tests.train_data.simulation import Shop, mean_kendall, simulate
+from training import judgements, ubi
+from training.options import Options
 
 Record = dict[str, Any]
 

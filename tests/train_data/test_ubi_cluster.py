@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training import ubi, ubi_cluster
-from training.options import Options
 
 from tests.engines import Engine
 from tests.support import ask
 from tests.train_data.conftest import SCRIPTS
 from tests.train_data.simulation import simulate
+from training import ubi, ubi_cluster
+from training.options import Options
 
 pytestmark = pytest.mark.engine
 
