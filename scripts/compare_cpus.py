@@ -3,7 +3,7 @@
     python scripts/compare_cpus.py onnx_models/base --float FLOAT_FOLDER [--pairs PAIRS.jsonl[.gz]] [--limit-pairs 40]
 
 FLOAT_FOLDER is the same model as `export_model.py --precision float` writes it. The emulator is QEMU in user mode
-(Debian: ``apt-get install qemu-user-static``); its CPU knows AVX2 but neither AVX-512 nor VNNI, as CPUs of 2013 to 2020.
+(Debian: ``apt-get install qemu-user-static``); its CPU knows AVX2 but neither AVX-512 nor VNNI, as Intel's of 2013.
 There a pair of a 6-layer model takes a second, so that some forty pairs are scored; float models, which would take half
 a minute a pair, run here alone. A control shows which kernels ran: products of 8-bit weights saturate without VNNI.
 """

@@ -64,8 +64,8 @@ class Report:
         return [
             f"sample pairs: {self.pairs}; standard deviation of the float logits {self.spread:.3f}",
             f"rank correlation with the float model (Spearman): {self.spearman:.4f}",
-            f"gap to a float logit: {self.mean_gap:.4f} on average; largest gap to a float logit: {self.largest_gap:.4f}",
-            f"largest change as served (one pair a call, in {_THREADS} threads; up to {_REPEATED} pairs): {self.serving_change:.2g}",
+            f"largest gap to a float logit: {self.largest_gap:.4f}; on average {self.mean_gap:.4f}",
+            f"largest change as served (one pair a call, in {_THREADS} threads): {self.serving_change:.2g}",
             f"largest change in padded batches of {_BATCH} (the proxy never makes them): {self.batch_change:.2g}",
         ]
 
