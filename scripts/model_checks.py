@@ -115,7 +115,9 @@ def batch_change(folder: Path, pairs: Pairs) -> float:
     config = json.loads((folder / "config.json").read_text())
     tokenizer.enable_truncation(config["rerank"]["max_tokens"])
     tokenizer.enable_padding(pad_id=config.get("pad_token_id") or 0)
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
     names = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 
     def run(chunk: Pairs) -> Logits:

@@ -19,6 +19,7 @@ OPSETS = range(14, 22)
 _FUSED_LIKE_BERT = frozenset({"bert", "camembert", "electra", "mpnet", "roberta", "xlm-roberta"})
 """Model types that ONNX Runtime's optimizer fuses by its rules for BERT; others are left as exported."""
 _LARGEST_EXPORT_GAP = 1e-3
+_TORCH_ON = 40
 
 
 def export_graph(source: str, folder: Path, opset: int | None = None) -> dict[str, Any]:
@@ -109,12 +110,15 @@ def gap_to_torch(source: str, model: OnnxPairModel, pairs: Pairs, max_tokens: in
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    threads = torch.get_num_threads()
     with quiet(), torch.no_grad():
+        torch.set_num_threads(1)  # on a busy machine threads would wait for each other
         tokenizer = AutoTokenizer.from_pretrained(source)
         original = AutoModelForSequenceClassification.from_pretrained(source).eval()
         short = [(query[:40], text[:100]) for query, text in pairs if query and text]
-        short = [pair for pair in short if len(tokenizer(*pair)["input_ids"]) <= max_tokens][:64]
+        short = [pair for pair in short if len(tokenizer(*pair)["input_ids"]) <= max_tokens][:_TORCH_ON]
         outputs = [original(**tokenizer(*pair, return_tensors="pt")).logits[0].tolist() for pair in short]
+        torch.set_num_threads(threads)
     if not short:
         raise ExportError(f"no sample pair fits into the model's input of {max_tokens} tokens")
     wanted = [values[-1] - (values[0] if len(values) == 2 else 0.0) for values in outputs]
