@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import random
 from pathlib import Path
+from typing import Any
 
 _SEARCHES: dict[str, tuple[str, ...]] = {
     "phone case without card holder": (
@@ -71,19 +74,55 @@ def built_in_pairs() -> list[tuple[str, str]]:
     return [(query, text) for query, texts in _SEARCHES.items() for text in texts]
 
 
+_FIELDS = (
+    ("title", "product_title"),
+    ("brand", "product_brand"),
+    ("color", "product_color"),
+    ("bullets", "bullet_points"),
+)
+"""Fields of a product, each under the names it is known by."""
+
+
 def read_pairs(path: Path) -> list[tuple[str, str]]:
-    """Read pairs from JSON lines with the keys ``query`` and ``text``.
+    """Read pairs from JSON lines, plain or with .gz: ``query`` with ``text``, or with a product's fields.
+
+    Of a product (``title``, ``brand``, ``color``, ``bullets`` or ``bullet_points``, ``description``) the text is the
+    title alone, with the brand, or all of it, in turn from line to line: as different as what is served.
 
     Raises:
         ValueError: a line is something else, or there are fewer than ten; one line that says where.
     """
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    data = path.read_bytes()
+    try:
+        lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8").splitlines()
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as JSON lines: {error}") from error
+    for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            pairs.append((str(row["query"]), str(row["text"])))
+            pairs.append((str(row["query"]), _text(row, number)))
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f'{path}, line {number}: expected {{"query": ..., "text": ...}}: {error!r}') from error
+            raise ValueError(
+                f'{path}, line {number}: expected {{"query": ..., "text": ...}} or {{"query": ..., "title": ...}}: '
+                f"{error!r}"
+            ) from error
     if len(pairs) < 10:
         raise ValueError(f"{path} holds {len(pairs)} pairs; at least 10 are needed to compare two models")
     return pairs
+
+
+def sample(pairs: list[tuple[str, str]], count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Return so many pairs at random, the same with every call; all of them where there are no more."""
+    return random.Random(seed).sample(pairs, len(pairs))[:count]
+
+
+def _text(row: dict[str, Any], number: int) -> str:
+    if "text" in row:
+        return str(row["text"])
+    fields = [next((str(row[name]) for name in names if row.get(name)), "") for names in _FIELDS]
+    if not any(name in row for name in _FIELDS[0]):
+        raise KeyError("text")
+    fields.append(str(row.get("description") or row.get("product_description") or ""))
+    kept = fields[: (1, 2, 4, 5)[number % 4]]
+    return " ".join(" ".join(field.split()) for field in kept if field)

@@ -23,6 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # torch and its companions warn on import
 ]
 
+MULTIPLYING = ("MatMul", "Gemm", "Attention", "QAttention", "DynamicQuantizeMatMul")
 TinyModel = Callable[[int], Path]
 PAIRS = [("red shoe", "a red shoe for running"), ("usb c cable", "power bank 20000"), ("desk", "oak desk 120 x 60")]
 
@@ -79,20 +80,23 @@ def test_the_int8_graph_is_really_quantized(tiny_model: TinyModel, tmp_path: Pat
     import onnx
 
     source, out = tiny_model(1), tmp_path / "out"
-    assert run(source, "--out", out, "--force") == 0
+    assert run(source, "--out", out, "--force", "--max-float", 0) == 0
     graph = onnx.load(out / "model.onnx").graph
     operations = {node.op_type for node in graph.node}
     assert operations & {"MatMulInteger", "DynamicQuantizeMatMul", "QAttention"}
-    matrices = [tensor for tensor in graph.initializer if len(tensor.dims) == 2]
-    assert matrices
-    assert [tensor.name for tensor in matrices if tensor.data_type == onnx.TensorProto.FLOAT] == []
+    matrices = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
+    multiplied = {name for node in graph.node for name in node.input if node.op_type.startswith(MULTIPLYING)}
+    assert [
+        name for name in multiplied if matrices.get(name) and matrices[name].data_type == onnx.TensorProto.FLOAT
+    ] == []
+    assert matrices["embedding/words"].data_type == onnx.TensorProto.INT8
 
 
 def test_a_card_keeps_what_people_wrote_and_renews_its_report(tiny_model: TinyModel, tmp_path: Path) -> None:
     source, out = tiny_model(1), tmp_path / "out"
     out.mkdir()
     (out / "README.md").write_text("# ours\n\nWritten by hand.\n")
-    for precision in ("int8", "float"):
+    for precision in ("dynamic", "float"):
         assert run(source, "--out", out, "--force", "--precision", precision) == 0
         card = (out / "README.md").read_text()
         assert card.startswith("# ours\n\nWritten by hand.\n")
@@ -121,7 +125,7 @@ def test_a_model_that_int8_spoils_is_refused_and_the_old_one_stays(
     )
     model.bert.encoder.layer[1].intermediate.dense.weight.data[0] /= 2000
     model.save_pretrained(source)
-    assert run(source, "--out", out) == 1
+    assert run(source, "--out", out, "--no-smoothing", "--max-float", 0) == 1
     assert_one_line(capsys.readouterr().err, "refused: its order agrees too little")
     assert (out / "model.onnx").read_bytes() == before
 
@@ -150,9 +154,9 @@ def test_a_model_whose_scores_change_with_their_company_is_refused_even_by_force
     assert change > 1e-3
     for force in (False, True):
         with pytest.raises(export_model.ExportError, match="changes by"):
-            export_model._judge(Report(8, 1.0, 0.0, 1.0, change, 0.0), force)
+            export_model._judge(Report(8, 1.0, 0.0, 0.0, 1.0, change, 0.0), force)
     with pytest.raises(export_model.ExportError, match="Spearman nan"):
-        export_model._judge(Report(8, np.nan, 0.0, 0.0, 0.0, 0.0), False)
+        export_model._judge(Report(8, np.nan, 0.0, 0.0, 0.0, 0.0, 0.0), False)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +165,11 @@ def test_a_model_whose_scores_change_with_their_company_is_refused_even_by_force
         (["./no-such-folder"], "there is no folder ./no-such-folder"),
         (["{tiny}", "--pairs", "{file}"], "line 1: expected"),
         (["{tiny}", "--pairs", "no-such-file"], "No such file"),
+        (["{tiny}", "--opset", "3"], "--opset 3: from 14 to"),
+        (["{tiny}", "--target", "7"], "--target 7.0: a rank correlation"),
+        (["{tiny}", "--max-float", "-1"], "--max-float -1: at least 0"),
+        (["{tiny}", "--keep-pieces", "5"], "goes with --prune-vocabulary"),
+        (["{tiny}", "--prune-vocabulary", "no-such-file"], "No such file"),
     ],
 )
 def test_wrong_arguments_give_one_line(
@@ -185,6 +194,47 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert_one_line(done.stderr, "torch is missing")
     assert ".[train]" in done.stderr
+
+
+def test_a_pruned_export_at_an_opset_scores_as_before_and_says_what_was_done(
+    tiny_model: TinyModel, tmp_path: Path
+) -> None:
+    import onnx
+    from transformers import BertForSequenceClassification, BertTokenizerFast
+
+    source, out, corpus = tiny_model(1), tmp_path / "out", tmp_path / "corpus.txt"
+    lines = (source / "vocab.txt").read_text().splitlines()
+    size = len(lines)
+    lines[5:5] = ["[unused0]", "zzz"]  # the numbers of all pieces behind them move
+    (source / "vocab.txt").write_text("\n".join(lines) + "\n")
+    (source / "tokenizer.json").unlink()
+    BertTokenizerFast(str(source / "vocab.txt"), model_max_length=96).save_pretrained(source)
+    model = BertForSequenceClassification.from_pretrained(source)
+    model.resize_token_embeddings(size + 2, mean_resizing=False)
+    model.save_pretrained(source)
+    corpus.write_text("red shoe\nusb\n")
+    arguments = ["--precision", "float", "--prune-vocabulary", corpus, "--keep-pieces", "0", "--opset", "17"]
+    assert run(source, "--out", out, *arguments) == 0
+    exported = load_model(out, "tiny")
+    for query, text in PAIRS:
+        assert exported.score(query, (Segment(text),), 64) == pytest.approx(torch_logit(source, query, text), abs=1e-4)
+    assert json.loads((out / "config.json").read_text())["vocab_size"] == size
+    graph = onnx.load(out / "model.onnx")
+    assert [each.version for each in graph.opset_import if each.domain == ""] == [17]
+    card = (out / "README.md").read_text()
+    assert f"{size} of {size + 2} pieces kept" in card
+    assert "options: --precision float --opset 17 --prune-vocabulary corpus.txt --keep-pieces 0" in card
+    assert f"fingerprint: {exported.fingerprint}" in card
+    assert "only the first token is computed" in card
+
+
+def test_auto_takes_one_of_both_and_says_why(tiny_model: TinyModel, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(tiny_model(1), "--out", out, "--precision", "auto", "--force", "--max-float", 0) == 0
+    card = (out / "README.md").read_text()
+    assert "was taken" in card
+    assert "static: all matrices in int8: Spearman" in card
+    assert load_model(out, "tiny").score("a", (Segment("b"),), 8) != 0
 
 
 def assert_one_line(error: str, message: str) -> None:
