@@ -133,10 +133,13 @@ def _with_fields(body: bytes, encoded_names: list[bytes]) -> bytes:
     return apply_edits(body, [Edit(Span(end - 1, end - 1), comma + b",".join(encoded_names))])
 
 
-def read_search(search: Search, rule_window: int) -> Plan | tuple[Outcome, SearchCall | None]:
-    """Return the plan of a search; or why it is not reranked, and the request to send instead (None: its own bytes)."""
+def read_search(search: Search, rule_window: int, pit: bool = False) -> Plan | tuple[Outcome, SearchCall | None]:
+    """Return the plan of a search; or why it is not reranked, and the request to send instead (None: its own bytes).
+
+    ``pit``: a search of a point in time is reranked too.
+    """
     try:
-        return _read(search, rule_window)
+        return _read(search, rule_window, pit)
     except _Skip as skip:
         return Outcome(Status.SKIPPED, skip.reason), skip.call
     except (JsonError, Unreadable, RecursionError):
@@ -150,7 +153,7 @@ class _Skip(Exception):
         self.call = call
 
 
-def _read(search: Search, rule_window: int) -> Plan:
+def _read(search: Search, rule_window: int, pit: bool) -> Plan:
     params, body_bytes, content_type = _move_source(search)
     has_body = bool(body_bytes.strip())
     if has_body and not is_json_type(content_type):
@@ -172,7 +175,7 @@ def _read(search: Search, rule_window: int) -> Plan:
     if search.asked_to_skip:
         raise _Skip(Reason.ASKED, own_call)
     try:
-        _refuse_untouched(search, url, body)
+        _refuse_untouched(search, url, body, pit)
         page_from, page_size = _page(url, body)
         window = _window(rule_window, body)
         asked_fields = tuple(_asked_fields(url, body))
@@ -250,7 +253,7 @@ def _context_text(rerank: object, body: dict[str, Any]) -> str | None:
     return text if isinstance(text, str) and text.strip() else None
 
 
-def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any]) -> None:
+def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any], pit: bool) -> None:
     if "scroll" in url:
         raise _Skip(Reason.SCROLL)
     if url.get("format", "json") not in ("json", "") or _OTHER_FORMAT.search(search.accept or ""):
@@ -258,7 +261,7 @@ def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any])
     if url.get("filter_path") and not FilterPath.read(url["filter_path"]).shows_hits():
         raise _Skip(Reason.FILTER_PATH)
     for key, reason in _UNTOUCHED_KEYS.items():
-        if key in body:
+        if key in body and not (key == "pit" and pit):
             raise _Skip(reason)
     if not sort_keeps_score_order(body.get("sort"), url.get("sort")):
         raise _Skip(Reason.SORT)

@@ -91,7 +91,7 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
     Yields `NeedSearch`, `NeedLookup` and `NeedScores` and is sent their replies; returns what to answer. Raises
     nothing of its own accord: what cannot be reranked is forwarded or relayed, with the reason in its outcome.
     """
-    plan = read_search(search, rule.window)
+    plan = read_search(search, rule.window, rule.pit)
     if not isinstance(plan, Plan):
         outcome, call = plan
         return Forwarded(outcome, call)

@@ -40,6 +40,9 @@ class Rule:
     scores: Choice["replace", "keep"] = "replace"
     min_score: float | None = None
     hit_details: bool = False
+    pit: bool = False
+    templates: bool = False
+    async_search: bool = False
 
 
 @dataclass(frozen=True, slots=True)
