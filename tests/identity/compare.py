@@ -45,9 +45,9 @@ def difference(direct: Answer, through: Answer, scores_kept: bool) -> str | None
         return _first_difference(theirs, ours)
     if b'"_explanation"' in theirs:
         # The engine's explanation stands inside ours.
-        return _first_difference(*(json.dumps(_unscored(body), indent=1).encode() for body in (theirs, ours)))
+        return _first_difference(*(json.dumps(_unscored(answer.body)).encode() for answer in (direct, through)))
     differs = _first_difference(_SCORE.sub(rb"\1S", theirs), _SCORE.sub(rb"\1S", ours))
-    return differs or (_score_fault(ours) if is_full(through) else None)
+    return differs or (_score_fault(through.body) if is_full(through) else None)
 
 
 def is_full(through: Answer) -> bool:
@@ -68,11 +68,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> list[Any]:
 
 
 def _unscored(body: bytes) -> Any:
-    """Decode, the keys' order kept and numbers as they are written, without scores and our part of explanations."""
+    """Decode, the keys' order kept and numbers as they are written, without scores, what was measured, and our part of explanations."""
 
     def read(pairs: list[tuple[str, Any]]) -> list[Any]:
         changed = []
         for name, value in pairs:
+            if name in ("took", "profile"):
+                continue
             blank = name in ("_score", "max_score") and value is not None
             kept = _engines_part(value) if name == "_explanation" else value
             changed.append((name, "S" if blank else kept))

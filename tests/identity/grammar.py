@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.e2e.requests import JSON, Request
 from tests.identity.corpus import BARE, MAIN, ODD, OLD, OPEN, ROUTED, ROUTINGS, SHOP
-from tests.identity.queries import Json, filters, match, queries, texts, vectors, words
+from tests.identity.queries import Json, filters, match, queries, texts, vectors, weighted, words
 
 Params = dict[str, str]
 
@@ -239,23 +239,24 @@ _filter_path = _url(
 )
 _refused = st.one_of(
     _body({"no_such_key": 1}, {"size": -1}, {"query": {"no_such_query": {}}}, {"sort": ["no_such_field"]}),
-    _body({"search_after": [1]}, {"slice": {"id": 0, "max": 2}}, {"from": 9999}),
+    _body({"search_after": [1]}, {"slice": {"id": 0, "max": 2}}, {"from": 9999}, {"size": None}, {"ext": {"none": {}}}),
     _url({"size": ""}, {"no_such_parameter": "1"}, {"from": "-1"}, {"pretty": "maybe"}),
 )
 _numbers = st.one_of(st.integers(1, 12), st.sampled_from((3, 10, 25, 60, 100)))
-_starts = st.one_of(st.just(0), st.integers(0, 15), st.sampled_from((20, 29, 30, 31, 45, 400)))
-_page = st.one_of(
-    st.builds(lambda size: Part({"size": size}, {}), _numbers),
-    st.builds(lambda start, size: Part({"from": start, "size": size}, {}), _starts, _numbers),
-    st.builds(lambda start, size: Part({"from": start, "size": 5}, {"size": str(size)}), _starts, _numbers),
-    st.builds(lambda start, size: Part({"from": 2, "size": size}, {"from": str(start)}), _starts, _numbers),
-    st.builds(lambda size: Part({"size": str(size)}, {}), _numbers),
-    _body({"size": 2.7}, {"size": 0}, {"from": "3"}, {}, {}),
+_starts = weighted((3, st.just(0)), (3, st.integers(0, 15)), (1, st.sampled_from((20, 29, 30, 31, 45, 400))))
+_page = weighted(
+    (4, st.just(Part({}, {}))),
+    (4, st.builds(lambda size: Part({"size": size}, {}), _numbers)),
+    (6, st.builds(lambda start, size: Part({"from": start, "size": size}, {}), _starts, _numbers)),
+    (2, st.builds(lambda start, size: Part({"from": start, "size": 5}, {"size": str(size)}), _starts, _numbers)),
+    (2, st.builds(lambda start, size: Part({"from": 2, "size": size}, {"from": str(start)}), _starts, _numbers)),
+    (1, st.builds(lambda size: Part({"size": str(size)}, {}), _numbers)),
+    (1, _body({"size": 2.7}, {"size": 0}, {"from": "3"}, {"size": "1e1"})),
 )
 _targets = st.sampled_from(
     (MAIN,) * 9
     + (SHOP,) * 3
-    + (f"{MAIN},{OLD}", "identity-*", f"identity-*,-{ODD}", OPEN, OPEN, ROUTED, OLD, OLD, BARE, ODD, ODD, f"{MAIN},{BARE}")
+    + (f"{MAIN},{OLD}", "identity-*", f"identity-*,-{ODD}", OPEN, OPEN, ROUTED, ROUTED, OLD, OLD, BARE, ODD, ODD, f"{MAIN},{BARE}")
 )
 
 
@@ -290,10 +291,12 @@ def _retrievers(query: st.SearchStrategy[Json], newest: bool) -> st.SearchStrate
 
 
 def _part_lists(elasticsearch: bool) -> st.SearchStrategy[list[Part]]:
-    kinds = [_source, _source, _fields, _url_fields, _highlight, _aggs, _suggest, _collapse, _rescore, _sort]
-    kinds += [_per_hit, _per_hit, _totals, _limits, _post_filter, _parameters, _parameters, _filter_path]
-    kinds += [_runtime, _knn_section] if elasticsearch else [_scripts]
-    return st.lists(st.one_of(kinds), max_size=4)
+    """Weights by how much can go wrong with it."""
+    kinds = [(3, _source), (2, _fields), (1, _url_fields), (2, _highlight), (2, _aggs), (1, _suggest), (2, _collapse)]
+    kinds += [(2, _rescore), (2, _sort), (3, _per_hit), (2, _totals), (2, _limits), (2, _post_filter), (4, _parameters)]
+    kinds += [(1, _filter_path)]
+    kinds += [(1, _runtime), (1, _knn_section)] if elasticsearch else [(2, _scripts)]
+    return st.lists(weighted(*kinds), max_size=5)
 
 
 def _merge(parts: list[Part]) -> tuple[Json, Params]:

@@ -21,6 +21,12 @@ _fields = st.lists(
 )
 
 
+def weighted(*choices: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+    """Return one of several strategies, each so often as its weight says (`one_of` would flatten nested choices)."""
+    wheel = [position for position, (weight, _) in enumerate(choices) for _ in range(weight)]
+    return st.sampled_from(wheel).flatmap(lambda position: choices[position][1])
+
+
 def _optional(**options: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
     return st.fixed_dictionaries({}, optional=options)
 
@@ -111,8 +117,8 @@ _alike = st.builds(
     texts,
 )
 _combined = st.builds(
-    lambda options: {"combined_fields": options}, _query_object(texts, fields=st.just(["title^2", "body"]), operator=_operator)
-)
+    lambda options: {"combined_fields": options}, _query_object(texts, operator=_operator)
+).map(lambda query: {"combined_fields": {**query["combined_fields"], "fields": ["title^2", "body"]}})
 
 filters: st.SearchStrategy[Json] = st.one_of(
     st.builds(lambda brand: {"term": {"brand": brand}}, st.sampled_from(BRANDS)),
@@ -215,4 +221,4 @@ def queries(elasticsearch: bool) -> st.SearchStrategy[Json]:
     compound = _compound(simple, painless=not elasticsearch)
     deep = _compound(st.one_of(simple, compound), painless=not elasticsearch)
     unscored = [_unscored, _knn_query] if elasticsearch else [_unscored]
-    return st.one_of(simple, simple, simple, compound, compound, compound, deep, st.one_of(unscored))
+    return weighted((9, simple), (8, compound), (2, deep), (1, st.one_of(unscored)))
