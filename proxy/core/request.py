@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.core.filter_path import FilterPath
 from proxy.core.limits import (
     Unreadable,
     knn_without_k,
@@ -76,6 +77,8 @@ class Plan:
     """Names and wildcards of what stands in the hits' ``fields`` because the client asks for it, in whichever way."""
     limit: int | None = None
     """The engine refuses to give more hits than so many; None: no such limit."""
+    filter: FilterPath | None = None
+    """Which parts of the answer the client asks for; None: all of it."""
     _body_bytes: bytes = b"{}"
     _members: dict[str, Member] = field(default_factory=dict)
     _params: Params = field(default_factory=Params)
@@ -99,7 +102,14 @@ class Plan:
         sized = _with_page(self._body_bytes, self._members, size)
         added = [msgspec.json.encode(name) for name in added_fields]
         body = _with_fields(sized, added) if added else sized
-        return SearchCall(self._params.without(("from", "size")), body, self._content_type)
+        return SearchCall(self._for_engine(self._params.without(("from", "size"))), body, self._content_type)
+
+    def page_call(self) -> SearchCall:
+        """Return the search of the client's own page, whose answer has what reranking reads."""
+        return SearchCall(self._for_engine(self._params), self._body_bytes, self._content_type)
+
+    def _for_engine(self, params: Params) -> Params:
+        return params if self.filter is None else params.having("filter_path", self.filter.for_engine())
 
 
 def _with_page(body: bytes, members: dict[str, Member], size: int) -> bytes:
@@ -186,6 +196,7 @@ def _read(search: Search, rule_window: int) -> Plan:
         key=_key(search, params, body_bytes, members, given_text),
         asked_fields=asked_fields,
         limit=retriever_limit(body.get("retriever")),
+        filter=FilterPath.read(url["filter_path"]) if url.get("filter_path") else None,
         _body_bytes=body_bytes,
         _members=members,
         _params=params,
@@ -244,7 +255,7 @@ def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any])
         raise _Skip(Reason.SCROLL)
     if url.get("format", "json") not in ("json", "") or _OTHER_FORMAT.search(search.accept or ""):
         raise _Skip(Reason.FORMAT)
-    if url.get("filter_path"):
+    if url.get("filter_path") and not FilterPath.read(url["filter_path"]).shows_hits():
         raise _Skip(Reason.FILTER_PATH)
     for key, reason in _UNTOUCHED_KEYS.items():
         if key in body:

@@ -106,21 +106,25 @@ class HitPatch:
 class SearchAnswer:
     """A search answer, its parts located."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, filtered: bool = False) -> None:
         """Read an answer.
+
+        Args:
+            body: its JSON.
+            filtered: parts of it may be missing; no hits are none then.
 
         Raises:
             JsonError: it is no search answer, or no JSON that can be read.
         """
         self.body = body
         self._top = object_members(body, strip_span(body))
-        if "hits" not in self._top:
+        if "hits" not in self._top and not filtered:
             raise JsonError("the answer has no hits")
-        self._hits_members = object_members(body, self._top["hits"].value)
-        if "hits" not in self._hits_members:
+        self._hits_members = object_members(body, self._top["hits"].value) if "hits" in self._top else {}
+        if "hits" not in self._hits_members and not filtered:
             raise JsonError("the answer has no hits.hits")
-        self._array = self._hits_members["hits"].value
-        self.hits = [Hit(body, span) for span in array_items(body, self._array)]
+        self._array = self._hits_members["hits"].value if "hits" in self._hits_members else Span(0, 0)
+        self.hits = [Hit(body, span) for span in array_items(body, self._array)] if self._array.end else []
         took = self._decoded(self._top, "took")
         self.took_ms: int | None = took if isinstance(took, int) else None
         """The engine's ``took``."""

@@ -8,7 +8,7 @@ I/O, so that a plain search, an item of a multi-search or an explained one take 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proxy.core.doc_fields import choose_template
@@ -95,6 +95,16 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
     if not isinstance(plan, Plan):
         outcome, call = plan
         return Forwarded(outcome, call)
+    result = yield from _handle(plan, rule, context, trace)
+    if plan.filter is None or not isinstance(result, Rewritten):
+        return result
+    try:
+        return replace(result, body=plan.filter.apply(result.body, _is_elasticsearch(result.answer)))
+    except JsonError:
+        return Forwarded(Outcome(Status.FALLBACK, Reason.UNPARSABLE), plan.own_call)
+
+
+def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGenerator:
     trace.decisions["page"] = {"from": plan.page_from, "size": plan.page_size, "window": plan.window}
     past_window = plan.page_from >= plan.window
     known = None if past_window else context.outcomes.get(plan.key, b"", plan.page)
@@ -107,7 +117,7 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
         return (yield from _past_window(plan, rule))
     answer: UpstreamAnswer = yield NeedSearch(plan.widened_call(prepared.added_fields))
     trace.add_time("upstream", answer.started, answer.finished)
-    read = _read_answer(answer)
+    read = _read_answer(answer, plan)
     if isinstance(read, Relayed):
         return read
     if isinstance(read, Reason):
@@ -123,7 +133,11 @@ def _second_call(plan: Plan, answer: UpstreamAnswer) -> SearchCall | None:
     Only Elasticsearch is known to refuse the part of ``ext`` that we take out. On OpenSearch a pipeline that is the
     index's default may need it, so there the client's own bytes go out.
     """
-    return plan.own_call if answer.header("x-elastic-product") is not None else None
+    return plan.own_call if _is_elasticsearch(answer) else None
+
+
+def _is_elasticsearch(answer: UpstreamAnswer) -> bool:
+    return answer.header("x-elastic-product") is not None
 
 
 def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generator[Need, Any, _Prepared | Reason]:
@@ -173,20 +187,20 @@ def _past_window(plan: Plan, rule: Rule) -> Generator[Need, Any, Result]:
     if nothing_changes or rule.model == IDENTITY:
         return Forwarded(outcome, plan.own_call)
     search = plan.search
-    call = plan.own_call or SearchCall(search.params, search.body, search.content_type)
-    answer: UpstreamAnswer = yield NeedSearch(call)
-    read = _read_answer(answer, own=True)
+    own = plan.own_call or SearchCall(search.params, search.body, search.content_type)
+    answer: UpstreamAnswer = yield NeedSearch(own if plan.filter is None else plan.page_call())
+    read = _read_answer(answer, plan, own=True)
     if isinstance(read, Relayed):
         return Relayed(answer, outcome)
     if isinstance(read, Reason):
-        return Forwarded(outcome, plan.own_call) if answer.failure else Relayed(answer, outcome)
+        return Forwarded(outcome, plan.own_call) if answer.failure or plan.filter else Relayed(answer, outcome)
     page = tail_page(read.hits, plan.page_from, rule)
     max_score = read.max_score if rule.scores == "replace" else None
     body = read.with_page(page, max_score=None if max_score is None else tail_score(max_score))
     return Rewritten(answer, body, outcome)
 
 
-def _read_answer(answer: UpstreamAnswer, own: bool = False) -> SearchAnswer | Relayed | Reason:
+def _read_answer(answer: UpstreamAnswer, plan: Plan, own: bool = False) -> SearchAnswer | Relayed | Reason:
     """Return the answer's parts; or that it is to be passed on; or why the client's own request is to be sent.
 
     ``own``: it answers the client's own request, so that failed shards are the engine's word.
@@ -206,7 +220,7 @@ def _read_answer(answer: UpstreamAnswer, own: bool = False) -> SearchAnswer | Re
     if not is_json_type(answer.header("content-type")):
         return Reason.UNPARSABLE
     try:
-        read = SearchAnswer(answer.body)
+        read = SearchAnswer(answer.body, filtered=plan.filter is not None)
         for hit in read.hits:
             _ = hit.identity, hit.score, None if own else hit.fields
     except JsonError:

@@ -177,14 +177,14 @@ def test_a_client_may_ask_for_the_engines_order(engine: Engine, reranking: Proxy
 
 
 def test_what_is_meant_for_us_alone_does_not_reach_the_engine(reranking: ProxyThread) -> None:
-    context = {"ext": {"rerank": {"query_context": {"query_text": "light small"}}}}
+    context = {"ext": {"rerank": {"query_context": {"query_text": "light warm"}}}}
     body = ndjson(
         {"index": "multi-a"}, {"query": {"match_all": {}}, **context}, {"index": "multi-a"}, {**NARROW, **context}
     )
     ours = ask(reranking.url, "POST", "/_msearch", body, NDJSON)
     assert ours.header("X-Rerank-Status") in ("items=2; full=2", "items=2; full=1; skipped=1")
-    first = json.loads(responses(ours)[1])["hits"]["hits"][0]
-    assert {"light", "small"} <= set(first["_source"]["title"].split())
+    first = json.loads(ours.body)["responses"][1]["hits"]["hits"][0]
+    assert {"light", "warm"} <= set(first["_source"]["title"].split())
 
 
 def test_no_rule_no_word(engine: Engine, reranking: ProxyThread) -> None:
