@@ -60,7 +60,9 @@ def _first_difference(theirs: bytes, ours: bytes) -> str | None:
         return None
     at = next((place for place, (one, two) in enumerate(zip(theirs, ours, strict=False)) if one != two), None)
     at = min(len(theirs), len(ours)) if at is None else at
-    return f"from byte {at}: directly {theirs[max(0, at - 60) : at + 120]!r}, through {ours[max(0, at - 60) : at + 120]!r}"
+    return (
+        f"from byte {at}: directly {theirs[max(0, at - 60) : at + 120]!r}, through {ours[max(0, at - 60) : at + 120]!r}"
+    )
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> list[Any]:

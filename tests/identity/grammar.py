@@ -256,7 +256,21 @@ _page = weighted(
 _targets = st.sampled_from(
     (MAIN,) * 9
     + (SHOP,) * 3
-    + (f"{MAIN},{OLD}", "identity-*", f"identity-*,-{ODD}", OPEN, OPEN, ROUTED, ROUTED, OLD, OLD, BARE, ODD, ODD, f"{MAIN},{BARE}")
+    + (
+        f"{MAIN},{OLD}",
+        "identity-*",
+        f"identity-*,-{ODD}",
+        OPEN,
+        OPEN,
+        ROUTED,
+        ROUTED,
+        OLD,
+        OLD,
+        BARE,
+        ODD,
+        ODD,
+        f"{MAIN},{BARE}",
+    )
 )
 
 
@@ -279,7 +293,9 @@ def _retrievers(query: st.SearchStrategy[Json], newest: bool) -> st.SearchStrate
         st.sampled_from(({}, {}, {"filter": {"term": {"available": True}}}, {"min_score": 0.3})),
     )
     nearest = st.builds(lambda k, vector: _knn(k, vector, {}), st.sampled_from((10, 40)), vectors)
-    rescored = st.builds(lambda one, again: {"rescorer": {"retriever": one, "rescore": again}}, standard, _rescore_query)
+    rescored = st.builds(
+        lambda one, again: {"rescorer": {"retriever": one, "rescore": again}}, standard, _rescore_query
+    )
     diverse = st.builds(
         lambda one, size: {
             "diversify": {"type": "mmr", "field": "vector", "retriever": one, "rank_window_size": size, "lambda": 0.5}
@@ -348,7 +364,12 @@ class Style:
 _styles = st.one_of(
     st.just(Style()),
     st.builds(
-        Style, st.sampled_from((None, 1)), st.booleans(), st.booleans(), st.sampled_from(("POST", "GET")), st.just(False)
+        Style,
+        st.sampled_from((None, 1)),
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from(("POST", "GET")),
+        st.just(False),
     ),
     st.builds(Style, in_url=st.booleans(), method=st.just("GET")),
 )
@@ -386,4 +407,3 @@ def searches(draw: st.DrawFn, engine: str) -> Request:
         body.update(more_body)
         params.update(more_params)
     return as_request(draw(_targets), body, params, draw(_styles))
-

@@ -78,7 +78,9 @@ _multi_match = st.builds(
         boost=boosts,
     ),
 )
-_lucene = st.sampled_from(("{0} OR {1}", "+{0} -{1}", "title:({0} {1})", '"{0} {1}"~3', "{0}* {1}~1", "{0} AND brand:Acme"))
+_lucene = st.sampled_from(
+    ("{0} OR {1}", "+{0} -{1}", "title:({0} {1})", '"{0} {1}"~3', "{0}* {1}~1", "{0} AND brand:Acme")
+)
 _simple = st.sampled_from(("{0} | {1}", "+{0} -{1}", '"{0} {1}"', "{0}* {1}~1", "({0} {1})"))
 _syntax = st.one_of(
     st.builds(
@@ -116,9 +118,9 @@ _alike = st.builds(
     lambda text: {"more_like_this": {"fields": ["title", "body"], "like": text, "min_term_freq": 1, "min_doc_freq": 1}},
     texts,
 )
-_combined = st.builds(
-    lambda options: {"combined_fields": options}, _query_object(texts, operator=_operator)
-).map(lambda query: {"combined_fields": {**query["combined_fields"], "fields": ["title^2", "body"]}})
+_combined = st.builds(lambda options: {"combined_fields": options}, _query_object(texts, operator=_operator)).map(
+    lambda query: {"combined_fields": {**query["combined_fields"], "fields": ["title^2", "body"]}}
+)
 
 filters: st.SearchStrategy[Json] = st.one_of(
     st.builds(lambda brand: {"term": {"brand": brand}}, st.sampled_from(BRANDS)),
@@ -142,7 +144,9 @@ filters: st.SearchStrategy[Json] = st.one_of(
 _unscored: st.SearchStrategy[Json] = st.one_of(
     filters,
     st.just({"match_none": {}}),
-    st.builds(lambda numbers: {"ids": {"values": [f"m{one}" for one in numbers]}}, st.lists(st.integers(0, 99), max_size=9)),
+    st.builds(
+        lambda numbers: {"ids": {"values": [f"m{one}" for one in numbers]}}, st.lists(st.integers(0, 99), max_size=9)
+    ),
     st.builds(lambda word: {"fuzzy": {"title": word}}, words),
     st.just({"geo_distance": {"distance": "300km", "place": {"lat": 50.5, "lon": 10}}}),
     st.just({"distance_feature": {"field": "added", "pivot": "60d", "origin": "2026-06-01"}}),
@@ -182,7 +186,9 @@ def _compound(inner: st.SearchStrategy[Json], painless: bool) -> st.SearchStrate
         st.builds(
             lambda options: {"bool": options},
             _with(
-                st.one_of(st.builds(lambda one: {"must": one}, clauses), st.builds(lambda one: {"should": one}, clauses)),
+                st.one_of(
+                    st.builds(lambda one: {"must": one}, clauses), st.builds(lambda one: {"should": one}, clauses)
+                ),
                 filter=st.one_of(filters, several_filters),
                 must_not=filters,
                 should=clauses,
