@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.core.apart import fields_would_show, texts_body, texts_params
 from proxy.core.filter_path import FilterPath
 from proxy.core.limits import (
     Unreadable,
@@ -103,6 +104,18 @@ class Plan:
         added = [msgspec.json.encode(name) for name in added_fields]
         body = _with_fields(sized, added) if added else sized
         return SearchCall(self._for_engine(self._params.without(("from", "size"))), body, self._content_type)
+
+    def fields_would_show(self, elasticsearch: bool | None) -> bool:
+        """Say whether added fields would show elsewhere than in the hits, so that `texts_call` must fetch them."""
+        return fields_would_show(self._params.as_dict(), self.body, elasticsearch)
+
+    def texts_call(self, added_fields: Iterable[str]) -> SearchCall:
+        """Return the search that gives the window's hits with nothing but these fields."""
+        widened = self.widened_call(())
+        url = widened.params.as_dict()
+        ends_early = any(key in url or key in self.body for key in ("terminate_after", "timeout"))
+        body = texts_body(widened.body, added_fields, ends_early)
+        return SearchCall(widened.params.without(texts_params(url)), body, widened.content_type)
 
     def page_call(self) -> SearchCall:
         """Return the search of the client's own page, whose answer has what reranking reads."""

@@ -58,6 +58,8 @@ class Context:
     facts: FactsMemory
     add_took: bool = True
     """Whether the time for reranking is added to ``took``."""
+    elasticsearch: bool | None = None
+    """Which engine answers: Elasticsearch or OpenSearch; None: none has answered yet."""
 
 
 @dataclass(slots=True)
@@ -83,6 +85,8 @@ class _Prepared:
     template: Template | None
     added_fields: tuple[str, ...]
     """Fields that only we ask for."""
+    apart: tuple[str, ...] = ()
+    """Fields that a search of its own is to fetch, since they would show in the answer to the client's."""
 
 
 def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> RerankGenerator:
@@ -117,6 +121,8 @@ def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGen
         return (yield from _past_window(plan, rule))
     answer: UpstreamAnswer = yield NeedSearch(plan.widened_call(prepared.added_fields))
     trace.add_time("upstream", answer.started, answer.finished)
+    if answer.failure is None:
+        context.elasticsearch = _is_elasticsearch(answer)
     read = _read_answer(answer, plan)
     if isinstance(read, Relayed):
         return read
@@ -156,7 +162,10 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
     if template is None:
         return Reason.TEXT_UNAVAILABLE
     trace.decisions["text"] = str(template)
-    return _Prepared(query.text, template, _added_fields(plan, template))
+    added = _added_fields(plan, template)
+    if added and plan.fields_would_show(context.elasticsearch):
+        return _Prepared(query.text, template, (), field_paths(template))
+    return _Prepared(query.text, template, added)
 
 
 def _look_up(search: Search, context: Context, trace: Trace) -> Generator[Need, Any, MappingFacts | None]:
@@ -244,7 +253,15 @@ def _rerank_window(
     trace.decisions["window"] = seen
     if not seen.hits or prepared.template is None:
         return writer.engine_order(Outcome(Status.FULL))
-    seen.documents = [render(prepared.template, hit.fields, rule.document_tokens) for hit in seen.hits]
+    values = [hit.fields for hit in seen.hits]
+    if prepared.apart:
+        fetched = yield from _fetch_texts(plan, seen.hits, prepared.apart, trace)
+        if isinstance(fetched, Reason):
+            outcome = Outcome(Status.FALLBACK, fetched)
+            context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
+            return writer.engine_order(outcome)
+        values = fetched
+    seen.documents = [render(prepared.template, one, rule.document_tokens) for one in values]
     if 2 * len(seen.texts) < len(seen.hits):
         outcome = Outcome(Status.SKIPPED, Reason.NO_TEXT)
         _warn_no_text(trace, seen.hits, prepared.template)
@@ -272,6 +289,19 @@ def _rerank_window(
         return writer.engine_order(outcome)
     took_ms = round(1000 * max(0.0, scored.finished - answer.finished)) if context.add_took else 0
     return writer.ranked(seen.ranking, seen.logits, outcome, took_ms)
+
+
+def _fetch_texts(
+    plan: Plan, hits: list[Hit], names: tuple[str, ...], trace: Trace
+) -> Generator[Need, Any, list[dict[str, Any]] | Reason]:
+    """Fetch the fields of the hits by a search of their own; a hit that it no longer finds has none."""
+    answer: UpstreamAnswer = yield NeedSearch(plan.texts_call(names))
+    trace.add_time("texts", answer.started, answer.finished)
+    read = _read_answer(answer, plan)
+    if not isinstance(read, SearchAnswer):
+        return Reason.UPSTREAM_ERROR if isinstance(read, Relayed) else read
+    found = {hit.identity: hit.fields for hit in read.hits}
+    return [found.get(hit.identity, {}) for hit in hits]
 
 
 def _as_remembered(writer: PageWriter, seen: WindowTrace, known: Remembered) -> Rewritten:
