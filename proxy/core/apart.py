@@ -16,9 +16,18 @@ import msgspec
 from proxy.core.rawjson import Span, apply_edits, insertion, object_members, removal, strip_span
 
 _SHOWN_ONLY = (
-    "fields _source docvalue_fields stored_fields script_fields highlight explain profile version seq_no_primary_term "
-    "suggest"
-).split()
+    "fields",
+    "_source",
+    "docvalue_fields",
+    "stored_fields",
+    "script_fields",
+    "highlight",
+    "explain",
+    "profile",
+    "version",
+    "seq_no_primary_term",
+    "suggest",
+)
 """Keys of a body, or names of parameters, that say what is shown, not which hits there are."""
 _AGGREGATIONS = ("aggs", "aggregations")
 
@@ -30,6 +39,11 @@ def fields_would_show(url: dict[str, str], body: dict[str, Any], elasticsearch: 
     """
     if elasticsearch is not False and _filters_source(url, body):
         return True
+    return sections_show_fields(body)
+
+
+def sections_show_fields(body: dict[str, Any]) -> bool:
+    """Say whether a search has sections beside the hits that show the fields asked for."""
     return any(_holds(body.get(key), "top_hits") for key in _AGGREGATIONS) or _holds(body.get("suggest"), "completion")
 
 

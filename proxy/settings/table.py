@@ -352,6 +352,15 @@ _RULE_KEYS = (
     ),
     Setting(
         _RULE,
+        "two_phase_bytes",
+        byte_count(0, _GIB),
+        "Where a window would bring so many bytes beside the page (earlier answers to such searches say it; "
+        "highlights, inner hits and script fields count extra), it is fetched with the texts to score only, and the "
+        "page by a second search. 0: always; 1GiB: hardly ever.",
+        "512KiB",
+    ),
+    Setting(
+        _RULE,
         "pit",
         SWITCH,
         "Whether searches of a point in time are reranked too, where they page by `from`. They name no index, so that "
