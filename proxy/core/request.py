@@ -38,6 +38,7 @@ from proxy.core.rawjson import (
 )
 from proxy.core.response import Hit
 from proxy.core.two_phase import Shape, can_split, page_body, page_params, shape_of, window_body, window_params
+from proxy.settings import Rule
 
 DEFAULT_SIZE = 10
 _JSON_TYPE = re.compile(r"application/(json|vnd\.elasticsearch\+json)\s*(;|$)", re.IGNORECASE)
@@ -171,13 +172,10 @@ def _with_fields(body: bytes, encoded_names: list[bytes]) -> bytes:
     return apply_edits(body, [Edit(Span(end - 1, end - 1), comma + b",".join(encoded_names))])
 
 
-def read_search(search: Search, rule_window: int, pit: bool = False) -> Plan | tuple[Outcome, SearchCall | None]:
-    """Return the plan of a search; or why it is not reranked, and the request to send instead (None: its own bytes).
-
-    ``pit``: a search of a point in time is reranked too.
-    """
+def read_search(search: Search, rule: Rule) -> Plan | tuple[Outcome, SearchCall | None]:
+    """Return the plan of a search; or why it is not reranked, and the request to send instead (None: its own bytes)."""
     try:
-        return _read(search, rule_window, pit)
+        return _read(search, rule)
     except _Skip as skip:
         return Outcome(Status.SKIPPED, skip.reason), skip.call
     except (JsonError, Unreadable, RecursionError):
@@ -191,7 +189,7 @@ class _Skip(Exception):
         self.call = call
 
 
-def _read(search: Search, rule_window: int, pit: bool) -> Plan:
+def _read(search: Search, rule: Rule) -> Plan:
     params, body_bytes, content_type = _move_source(search)
     has_body = bool(body_bytes.strip())
     if has_body and not is_json_type(content_type):
@@ -210,18 +208,20 @@ def _read(search: Search, rule_window: int, pit: bool) -> Plan:
     if stripped is not body_bytes:
         own_call = SearchCall(params, stripped, content_type)
         body_bytes, members = stripped, object_members(stripped, strip_span(stripped))
-    if search.asked_to_skip:
+    if search.asked_to_skip and "skip_header" in rule.overrides:
         raise _Skip(Reason.ASKED, own_call)
     try:
-        _refuse_untouched(search, url, body, pit)
+        _refuse_untouched(search, url, body, rule.pit)
         page_from, page_size = _page(url, body)
-        window = _window(rule_window, body)
+        window = _window(rule.window, body)
         asked_fields = tuple(_asked_fields(url, body))
     except _Skip as skip:
         raise _Skip(skip.reason, own_call) from None
     except Unreadable:
         raise _Skip(Reason.PARAMETER, own_call) from None
-    if search.query_text and search.query_text.strip():
+    if "query_context" not in rule.overrides:
+        given_text = None
+    if search.query_text and search.query_text.strip() and "query_header" in rule.overrides:
         given_text = search.query_text
     if not has_body:
         content_type = search.accept if is_json_type(search.accept) else "application/json"

@@ -97,7 +97,7 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
     Yields `NeedSearch`, `NeedLookup` and `NeedScores` and is sent their replies; returns what to answer. Raises
     nothing of its own accord: what cannot be reranked is forwarded or relayed, with the reason in its outcome.
     """
-    plan = read_search(search, rule.window, rule.pit)
+    plan = read_search(search, rule)
     if not isinstance(plan, Plan):
         outcome, call = plan
         return Forwarded(outcome, call)
@@ -209,7 +209,7 @@ def _is_elasticsearch(answer: UpstreamAnswer) -> bool:
 def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generator[Need, Any, _Prepared | Reason]:
     if rule.model == IDENTITY:
         return _Prepared("", None, ())
-    query = find_query_text(plan.body, plan.query_text)
+    query = find_query_text(plan.body, plan.query_text, rule.query)
     if query is None:
         return Reason.NO_QUERY_TEXT
     trace.decisions["query_text"] = {"text": query.text, "source": query.source}

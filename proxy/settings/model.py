@@ -31,6 +31,8 @@ class Rule:
 
     target: str = "*,-.*"
     text: Template | None = None
+    query: Template | None = None
+    overrides: tuple[str, ...] = ("query_header", "query_context", "skip_header")
     model: str = "base"
     window: int = 50
     budget_ms: int = 500

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from proxy.settings.kinds import (
     MODEL,
+    QUERY_TEMPLATE,
     SWITCH,
     TARGET,
     TEMPLATE,
@@ -18,6 +19,7 @@ from proxy.settings.kinds import (
     number,
     show_bytes,
     whole_number,
+    words,
 )
 from proxy.settings.model import MIB, Rule, Settings
 from proxy.settings.network import AUTHORIZATION, FINGERPRINT, LISTEN, UPSTREAM
@@ -272,6 +274,23 @@ _RULE_KEYS = (
         "What the model reads of a hit: fields in braces. `:60` takes at most 60 tokens of one, `{{` and `}}` stand "
         "for braces. None: the fields that the query itself searches.",
         "{title} {brand} {bullets:60}",
+    ),
+    Setting(
+        _RULE,
+        "query",
+        QUERY_TEMPLATE,
+        "The text to rank by: paths into the search's body in braces, list items by number or all of them. Where it "
+        "gives nothing, and without it, the text is taken from the query's scoring clauses.",
+        "{query.bool.must.0.multi_match.query}",
+    ),
+    Setting(
+        _RULE,
+        "overrides",
+        words("query_header", "query_context", "skip_header", "none"),
+        "What a client may say for itself: the text to rank by in `X-Rerank-Query` or in the body's "
+        "`ext.rerank.query_context` (the header wins), and the engine's own order by `X-Rerank-Skip`. What is not in "
+        "the list is ignored, and still kept from the engine.",
+        "skip_header",
     ),
     Setting(
         _RULE,

@@ -151,15 +151,11 @@ def test_bodies_are_answered_alike(
         pytest.skip(f"{name} are not for {engine.name}: its core comes without scripts")
     body = {"query": QUERY, **BODIES[name]}
     path = f"/{target}/_search"
-    assert (phases(pair[0], path, body), phases(pair[1], path, body)) == (2, 1)
+    # Elasticsearch filters a source in another way where fields are asked for beside it: then there are always two.
+    otherwise = 2 if engine.name != "os" and name in ("filtered source", "source and fields") else 1
+    assert (phases(pair[0], path, body), phases(pair[1], path, body)) == (2, otherwise)
     two, one = both(pair, path, body)
-    # Filtered sources have their keys in the order that fields beside them give; two phases ask for none.
-    if "source" in name and engine.name != "os":
-        assert sorted(json.dumps(hit, sort_keys=True) for hit in json.loads(two.body)["hits"]["hits"]) == sorted(
-            json.dumps(hit, sort_keys=True) for hit in json.loads(one.body)["hits"]["hits"]
-        )
-    else:
-        assert blanked(two.body) == blanked(one.body)
+    assert blanked(two.body) == blanked(one.body)
     direct, kept = (send(url, "POST", path, body) for url in (engine.url, keeping.url))
     assert blanked(kept.body) == blanked(direct.body)
     assert kept.header("X-Rerank-Status") == "full"
