@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.e2e.requests import Request
+from tests.e2e.requests import NDJSON, Request, ndjson, request
 from tests.engines import Engine
+from tests.identity.corpus import MAIN
 from tests.identity.grammar import searches
 from tests.identity.runner import RULES, Comparison
 
@@ -59,3 +60,21 @@ def test_generated_searches_are_answered_with_the_engines_own_bytes(engine: Engi
     # Every search that was reranked without going empty has been to the scorer, through each of the proxies.
     assert all(scorer.requests >= 0.3 * tally.answered for scorer in comparison.scorers)
     assert len(comparison.scorers) == len(RULES)
+
+
+def test_items_of_a_multi_search_are_the_engines_too(engine: Engine) -> None:
+    """Two of them need a search of their own for the texts."""
+    query = {"match": {"title": "red shoe"}}
+    bodies = [
+        {"query": query, "_source": "*e", "size": 3},
+        {"query": query, "from": 2, "size": 4},
+        {"query": query, "size": 1, "suggest": {"s": {"prefix": "re", "completion": {"field": "suggest"}}}},
+        {"query": query, "size": 0},
+    ]
+    lines = [line for body in bodies for line in ({"index": MAIN}, body)]
+    multi = request("POST", "/_msearch", ndjson(*lines), Content_Type=NDJSON)
+    with Comparison(engine.url, engine.name != "os") as comparison:
+        assert comparison.compare(multi) is None
+        # On Elasticsearch the first item's `_source` would be written otherwise, on both the third's suggestions.
+        assert comparison.scorers[0].requests == 3
+    assert comparison.reasons == {"items=4; full=3; skipped=1": 1}
