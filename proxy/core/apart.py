@@ -40,6 +40,11 @@ def fields_would_show(url: dict[str, str], body: dict[str, Any], elasticsearch: 
     """
     if elasticsearch is not False and _filters_source(url, body):
         return True
+    return sections_show_fields(body)
+
+
+def sections_show_fields(body: dict[str, Any]) -> bool:
+    """Say whether a search has sections beside the hits that show the fields asked for."""
     return any(_holds(body.get(key), "top_hits") for key in _AGGREGATIONS) or _holds(body.get("suggest"), "completion")
 
 

@@ -125,6 +125,7 @@ class Reason(StrEnum):
     SCROLL = "scroll"
     SEARCH_AFTER = "search-after"
     PIT = "pit"
+    RUNNING = "still-running"
     RETRIEVER = "retriever"
     RANK = "rank"
     KNN = "knn-without-k"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from proxy.core.apart import fields_would_show, texts_body, texts_params
+from proxy.core.apart import fields_would_show, sections_show_fields, texts_body, texts_params
 from proxy.core.filter_path import FilterPath
 from proxy.core.limits import (
     Unreadable,
@@ -36,6 +36,8 @@ from proxy.core.rawjson import (
     removal,
     strip_span,
 )
+from proxy.core.response import Hit
+from proxy.core.two_phase import Shape, can_split, page_body, page_params, shape_of, window_body, window_params
 
 DEFAULT_SIZE = 10
 _JSON_TYPE = re.compile(r"application/(json|vnd\.elasticsearch\+json)\s*(;|$)", re.IGNORECASE)
@@ -95,12 +97,15 @@ class Plan:
         """One past the last position of the page."""
         return self.page_from + self.page_size
 
+    @property
+    def reach(self) -> int:
+        """How many hits from the first on are asked for: to the end of the window or of the page."""
+        size = max(self.window, self.page_end)
+        return min(size, self.limit) if self.limit is not None and self.page_size <= self.limit else size
+
     def widened_call(self, added_fields: Iterable[str]) -> SearchCall:
         """Return the search from the first hit to the end of the window or of the page, with fields added."""
-        size = max(self.window, self.page_end)
-        if self.limit is not None and self.page_size <= self.limit:
-            size = min(size, self.limit)
-        sized = _with_page(self._body_bytes, self._members, size)
+        sized = _with_page(self._body_bytes, self._members, self.reach)
         added = [msgspec.json.encode(name) for name in added_fields]
         body = _with_fields(sized, added) if added else sized
         return SearchCall(self._for_engine(self._params.without(("from", "size"))), body, self._content_type)
@@ -118,6 +123,26 @@ class Plan:
         ends_early = any(key in url or key in self.body for key in ("terminate_after", "timeout"))
         body = texts_body(widened.body, added_fields, ends_early)
         return SearchCall(widened.params.without(texts_params(url)), body, widened.content_type)
+
+    def shape(self) -> Shape | None:
+        """Return what the size of the search's hits hangs on; None: it cannot be had in two phases."""
+        url = self._params.as_dict()
+        if not can_split(url, self.body) or sections_show_fields(self.body):
+            return None
+        return shape_of(self.search.target, url, self._body_bytes)
+
+    def window_call(self, fields: Sequence[str]) -> SearchCall:
+        """Return the search for the window alone, of whose hits nothing comes but these fields."""
+        widened = self.widened_call(())
+        body = window_body(widened.body, fields)
+        return SearchCall(widened.params.without(window_params()), body, widened.content_type)
+
+    def hits_call(self, hits: Sequence[Hit]) -> SearchCall | None:
+        """Return the client's search for just these hits; None: it cannot ask for them."""
+        body = page_body(self._body_bytes, hits, self.limit)
+        if body is None:
+            return None
+        return SearchCall(self._for_engine(self._params.without(page_params())), body, self._content_type)
 
     def page_call(self) -> SearchCall:
         """Return the search of the client's own page, whose answer has what reranking reads."""
@@ -148,10 +173,13 @@ def _with_fields(body: bytes, encoded_names: list[bytes]) -> bytes:
     return apply_edits(body, [Edit(Span(end - 1, end - 1), comma + b",".join(encoded_names))])
 
 
-def read_search(search: Search, rule_window: int) -> Plan | tuple[Outcome, SearchCall | None]:
-    """Return the plan of a search; or why it is not reranked, and the request to send instead (None: its own bytes)."""
+def read_search(search: Search, rule_window: int, pit: bool = False) -> Plan | tuple[Outcome, SearchCall | None]:
+    """Return the plan of a search; or why it is not reranked, and the request to send instead (None: its own bytes).
+
+    ``pit``: a search of a point in time is reranked too.
+    """
     try:
-        return _read(search, rule_window)
+        return _read(search, rule_window, pit)
     except _Skip as skip:
         return Outcome(Status.SKIPPED, skip.reason), skip.call
     except (JsonError, Unreadable, RecursionError):
@@ -165,7 +193,7 @@ class _Skip(Exception):
         self.call = call
 
 
-def _read(search: Search, rule_window: int) -> Plan:
+def _read(search: Search, rule_window: int, pit: bool) -> Plan:
     params, body_bytes, content_type = _move_source(search)
     has_body = bool(body_bytes.strip())
     if has_body and not is_json_type(content_type):
@@ -187,7 +215,7 @@ def _read(search: Search, rule_window: int) -> Plan:
     if search.asked_to_skip:
         raise _Skip(Reason.ASKED, own_call)
     try:
-        _refuse_untouched(search, url, body)
+        _refuse_untouched(search, url, body, pit)
         page_from, page_size = _page(url, body)
         window = _window(rule_window, body)
         asked_fields = tuple(_asked_fields(url, body))
@@ -265,7 +293,7 @@ def _context_text(rerank: object, body: dict[str, Any]) -> str | None:
     return text if isinstance(text, str) and text.strip() else None
 
 
-def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any]) -> None:
+def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any], pit: bool) -> None:
     if "scroll" in url:
         raise _Skip(Reason.SCROLL)
     if url.get("format", "json") not in ("json", "") or _OTHER_FORMAT.search(search.accept or ""):
@@ -273,7 +301,7 @@ def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any])
     if url.get("filter_path") and not FilterPath.read(url["filter_path"]).shows_hits():
         raise _Skip(Reason.FILTER_PATH)
     for key, reason in _UNTOUCHED_KEYS.items():
-        if key in body:
+        if key in body and not (key == "pit" and pit):
             raise _Skip(reason)
     if not sort_keeps_score_order(body.get("sort"), url.get("sort")):
         raise _Skip(Reason.SORT)

@@ -31,18 +31,18 @@ class Hit:
     """One hit as the engine wrote it."""
 
     def __init__(self, buffer: bytes, span: Span) -> None:
-        self._buffer = buffer
+        self.buffer = buffer
         self.span = span
 
     @cached_property
     def members(self) -> dict[str, Member]:
         """The hit's keys."""
-        return object_members(self._buffer, self.span)
+        return object_members(self.buffer, self.span)
 
     def raw(self, key: str) -> bytes | None:
         """Return a value's bytes, None if the hit lacks the key."""
         member = self.members.get(key)
-        return self._buffer[member.value.start : member.value.end] if member else None
+        return self.buffer[member.value.start : member.value.end] if member else None
 
     def text(self, key: str) -> str | None:
         """Return a string value."""
@@ -101,6 +101,8 @@ class HitPatch:
     """Fields that only we asked for: their keys in ``fields``, and where the engine lists values that it ignored."""
     details: bytes | None = None
     """JSON that the hit gets as ``_rerank``, its last key."""
+    engine_score: bytes | None = None
+    """JSON of the engine's score where it stays and another search's is the right one; None: the hit's own."""
 
 
 class SearchAnswer:
@@ -173,11 +175,14 @@ class SearchAnswer:
         separator = b","
         if len(self.hits) > 1:
             separator = self.body[self.hits[0].span.end : self.hits[1].span.start]
-        return opening + separator.join(_patched(self.body, hit, patch) for hit, patch in page) + closing
+        return opening + separator.join(_patched(hit, patch) for hit, patch in page) + closing
 
 
-def _patched(buffer: bytes, hit: Hit, patch: HitPatch) -> bytes:
+def _patched(hit: Hit, patch: HitPatch) -> bytes:
+    buffer = hit.buffer
     edits: list[Edit] = []
+    if patch.score is None and patch.engine_score is not None and hit.has_score:
+        edits.append(Edit(hit.members["_score"].value, patch.engine_score))
     if patch.score is not None and hit.has_score:
         edits.append(Edit(hit.members["_score"].value, format_score(patch.score)))
         if patch.explanation is not None and "_explanation" in hit.members:

@@ -34,12 +34,13 @@ from proxy.core.messages import (
     UpstreamFailure,
 )
 from proxy.core.outcomes import OutcomeMemory, Remembered
-from proxy.core.page import PageWriter, tail_page
+from proxy.core.page import Page, PageWriter, tail_page
 from proxy.core.query_text import find_query_text
 from proxy.core.ranking import Ranking, rank, tail_score
 from proxy.core.rawjson import JsonError
 from proxy.core.request import Plan, is_json_type, read_search
 from proxy.core.response import Hit, SearchAnswer, hits_digest
+from proxy.core.two_phase import HitSizes, Shape, counterparts
 from proxy.scorer.types import Document, ScoreResult
 from proxy.settings import Rule, Template
 
@@ -58,6 +59,7 @@ class Context:
     facts: FactsMemory
     add_took: bool = True
     """Whether the time for reranking is added to ``took``."""
+    sizes: HitSizes = field(default_factory=HitSizes)
     elasticsearch: bool | None = None
     """Which engine answers: Elasticsearch or OpenSearch; None: none has answered yet."""
 
@@ -95,7 +97,7 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
     Yields `NeedSearch`, `NeedLookup` and `NeedScores` and is sent their replies; returns what to answer. Raises
     nothing of its own accord: what cannot be reranked is forwarded or relayed, with the reason in its outcome.
     """
-    plan = read_search(search, rule.window)
+    plan = read_search(search, rule.window, rule.pit)
     if not isinstance(plan, Plan):
         outcome, call = plan
         return Forwarded(outcome, call)
@@ -119,10 +121,56 @@ def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGen
         return Forwarded(Outcome(Status.SKIPPED, prepared), plan.own_call)
     if past_window:
         return (yield from _past_window(plan, rule))
-    answer: UpstreamAnswer = yield NeedSearch(plan.widened_call(prepared.added_fields))
-    trace.add_time("upstream", answer.started, answer.finished)
-    if answer.failure is None:
-        context.elasticsearch = _is_elasticsearch(answer)
+    shape = plan.shape()
+    if shape is not None and _in_two(shape, plan, rule, prepared, context):
+        trace.decisions["phases"] = 2
+        result = yield from _two_phases(plan, rule, context, trace, prepared)
+        if result is not None:
+            return result
+        context.sizes.refuse(shape)
+    trace.decisions["phases"] = 1
+    return (yield from _one_phase(plan, rule, context, trace, prepared, shape))
+
+
+def _in_two(shape: Shape, plan: Plan, rule: Rule, prepared: _Prepared, context: Context) -> bool:
+    """Say whether window and page are asked for by a search each: where it pays, or where a second is needed anyway."""
+    spared = plan.reach - plan.page_size
+    return context.sizes.pays(shape, spared, 0 if prepared.apart else rule.two_phase_bytes)
+
+
+def _two_phases(
+    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared
+) -> Generator[Need, Any, Result | None]:
+    """Ask for the window bare, rank it, and ask for the page; None: it cannot be done so."""
+    fields = () if prepared.template is None else field_paths(prepared.template)
+    answer = yield from _ask(plan.window_call(fields), context, trace, "upstream")
+    read = _read_answer(answer, plan)
+    if isinstance(read, Relayed):
+        return read
+    if isinstance(read, Reason):
+        return None
+    bare = replace(prepared, added_fields=(), apart=())
+    page = yield from _rerank_window(plan, rule, context, trace, bare, answer, read)
+    if not page.entries:
+        return page.written()
+    window = [hit for hit, _ in page.entries]
+    call = plan.hits_call(window)
+    if call is None:
+        return None
+    fetched = yield from _ask(call, context, trace, "page")
+    found = _read_answer(fetched, plan)
+    hits = counterparts(window, found.hits) if isinstance(found, SearchAnswer) else None
+    if hits is None or not isinstance(found, SearchAnswer):
+        return None
+    took_ms = page.extra_took_ms + (found.took_ms or 0 if context.add_took else 0)
+    return replace(page.with_hits(hits), extra_took_ms=took_ms).written()
+
+
+def _one_phase(
+    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared, shape: Shape | None
+) -> RerankGenerator:
+    """Ask for the window as the client asks for his page, rank it and cut the page out of it."""
+    answer = yield from _ask(plan.widened_call(prepared.added_fields), context, trace, "upstream")
     read = _read_answer(answer, plan)
     if isinstance(read, Relayed):
         return read
@@ -130,7 +178,19 @@ def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGen
         outcome, call = Outcome(Status.FALLBACK, read), _second_call(plan, answer)
         context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page, own_bytes=call is None))
         return Forwarded(outcome, call)
-    return (yield from _rerank_window(plan, rule, context, trace, prepared, answer, read))
+    if shape is not None:
+        context.sizes.note(shape, len(answer.body), len(read.hits))
+    page = yield from _rerank_window(plan, rule, context, trace, prepared, answer, read)
+    return page.written()
+
+
+def _ask(call: SearchCall, context: Context, trace: Trace, phase: str) -> Generator[Need, Any, UpstreamAnswer]:
+    """Send a search and note how long it took."""
+    answer: UpstreamAnswer = yield NeedSearch(call)
+    trace.add_time(phase, answer.started, answer.finished)
+    if answer.failure is None:
+        context.elasticsearch = _is_elasticsearch(answer)
+    return answer
 
 
 def _second_call(plan: Plan, answer: UpstreamAnswer) -> SearchCall | None:
@@ -245,8 +305,8 @@ def _rerank_window(
     prepared: _Prepared,
     answer: UpstreamAnswer,
     read: SearchAnswer,
-) -> Generator[Need, Any, Result]:
-    """Rank the window that has come and write the client's page of it."""
+) -> Generator[Need, Any, Page]:
+    """Rank the window that has come and choose the client's page of it."""
     writer = PageWriter(plan, rule, answer, read, frozenset(prepared.added_fields))
     seen = WindowTrace(read.hits[: plan.window])
     trace.hits = len(seen.hits)
@@ -304,8 +364,8 @@ def _fetch_texts(
     return [found.get(hit.identity, {}) for hit in hits]
 
 
-def _as_remembered(writer: PageWriter, seen: WindowTrace, known: Remembered) -> Rewritten:
-    """Write a page in the order in which another page of the same search has been shown."""
+def _as_remembered(writer: PageWriter, seen: WindowTrace, known: Remembered) -> Page:
+    """Return a page in the order in which another page of the same search has been shown."""
     if known.ranking is None:
         return writer.engine_order(known.outcome)
     seen.ranking, seen.logits = known.ranking, list(known.logits)

@@ -118,8 +118,12 @@ class SearchIO:
 
     async def search(self, call: SearchCall) -> UpstreamAnswer:
         """Send a search, or whatever the path takes, and read its answer."""
-        path = f"{self._path}?{call.params.raw}" if call.params.raw else self._path
-        return await self._ask(self._method, path, call_headers(self._headers, call), call.body)
+        return await self.send(self._method, self._path, call)
+
+    async def send(self, method: str, path: str, call: SearchCall) -> UpstreamAnswer:
+        """Send a request to another path and read its answer."""
+        sent_path = f"{path}?{call.params.raw}" if call.params.raw else path
+        return await self._ask(method, sent_path, call_headers(self._headers, call), call.body)
 
     async def _look_up(self, need: NeedLookup) -> UpstreamAnswer:
         path = f"/{need.target}/{need.api}" if need.target else f"/{need.api}"

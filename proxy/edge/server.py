@@ -24,6 +24,7 @@ from proxy.edge.probe import probe_engine
 from proxy.edge.search import Rules, SearchHandler, multi_target, search_target
 from proxy.edge.search_io import Services
 from proxy.edge.upstream import Upstream
+from proxy.edge.wrapped import WrappedSearchHandler, wrapped_search
 from proxy.scorer.cache import MemoryScoreCache
 from proxy.scorer.cores import usable_cores
 from proxy.scorer.models import find_model
@@ -45,6 +46,7 @@ class Proxy:
         self._rules = Rules(settings.rules)
         self._searches = SearchHandler(services)
         self._multi_searches = MultiSearchHandler(services, self._rules, self._searches)
+        self._wrapped = WrappedSearchHandler(services, self._rules, self._searches)
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -89,6 +91,10 @@ class Proxy:
             if multi is not None:
                 metrics.requests.labels("multi-search").inc()
                 return await self._multi_searches.handle(request, multi, Params(query))
+            wrapped = wrapped_search(request.method, path) if self._rules else None
+            if wrapped is not None:
+                metrics.requests.labels(wrapped[0].value).inc()
+                return await self._wrapped.handle(request, *wrapped, Params(query))
             metrics.requests.labels("forwarded").inc()
             return await forward(request, self.services.upstream)
 

@@ -31,6 +31,8 @@ CHARACTERS_PER_TOKEN = 32
 """A text is cut to so many characters for each token it may have before it is tokenized: a huge field costs nothing."""
 
 _QUERIES_KEPT = 256
+SLOWER_FUSED = ["SkipLayerNormFusion", "BiasGeluFusion"]
+"""Fusions that make a graph slower on CPUs; see scripts/exporting/split.py for the figures."""
 _KNOWN_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 _INTEGER_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _FLOAT_TYPES = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
@@ -217,7 +219,9 @@ def _open_session(path: Path, name: str) -> onnxruntime.InferenceSession:
     options.enable_cpu_mem_arena = False  # no faster, and it keeps the memory of the largest pairs for good
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSED
+        )
     except Exception as error:  # ONNX Runtime's errors have no common base class
         raise ModelError(f"model {name!r}: {path} cannot be opened as an ONNX model: {_one_line(error)}") from error
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from proxy.settings.template import Template
 
+KIB = 1024
 MIB = 1024 * 1024
 
 
@@ -40,6 +41,10 @@ class Rule:
     scores: Choice["replace", "keep"] = "replace"
     min_score: float | None = None
     hit_details: bool = False
+    two_phase_bytes: int = 512 * KIB
+    pit: bool = False
+    templates: bool = False
+    async_search: bool = False
 
 
 @dataclass(frozen=True, slots=True)

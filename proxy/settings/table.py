@@ -350,6 +350,38 @@ _RULE_KEYS = (
         "strict types may not know the key.",
         "false",
     ),
+    Setting(
+        _RULE,
+        "two_phase_bytes",
+        byte_count(0, _GIB),
+        "Where a window would bring so many bytes beside the page (earlier answers to such searches say it; "
+        "highlights, inner hits and script fields count extra), it is fetched with the texts to score only, and the "
+        "page by a second search. 0: always; 1GiB: hardly ever.",
+        "512KiB",
+    ),
+    Setting(
+        _RULE,
+        "pit",
+        SWITCH,
+        "Whether searches of a point in time are reranked too, where they page by `from`. They name no index, so that "
+        "the target must be one that means all indices, as `*` does.",
+        "false",
+    ),
+    Setting(
+        _RULE,
+        "templates",
+        SWITCH,
+        "Whether `_search/template` is reranked too. Each costs a `_render/template` before the search.",
+        "false",
+    ),
+    Setting(
+        _RULE,
+        "async_search",
+        SWITCH,
+        "Whether `_async_search` is reranked too, where the answer to its start is whole. What it found is searched "
+        "for once more then, as a plain search; what the engine keeps of it stays in the engine's order.",
+        "false",
+    ),
 )
 
 
