@@ -1,9 +1,10 @@
 """When a document's texts must be fetched by a search of their own, because fields that we ask for would show.
 
-The engine takes ``fields`` for more than the hits. Elasticsearch 8 and 9, once it has read a field's values, filters
-``_source`` by its decoded form: keys come in another order, and a pattern such as ``*e`` matches paths inside of
-objects, which it does not otherwise. ``top_hits`` aggregations and the options of completion suggesters show the
-added fields too. (Seen on Elasticsearch 8.19 and 9.5; the last two on OpenSearch 2.19 as well.)
+Fields that are added to others come in an order that depends on their number. Elasticsearch, once it has read a field's
+values, filters ``_source`` by its decoded form: keys come in another order, and a pattern such as ``*e`` matches paths
+inside of objects, which it does not otherwise. ``top_hits`` aggregations and the options of completion suggesters show
+the added fields too. (Seen on Elasticsearch 8.19 and 9.5; completions on OpenSearch 2.19 as well, whose ``_source``
+does not change.)
 """
 
 from __future__ import annotations

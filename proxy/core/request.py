@@ -113,6 +113,8 @@ class Plan:
 
     def fields_would_show(self, elasticsearch: bool | None) -> bool:
         """Say whether added fields would show elsewhere than in the hits, so that `texts_call` must fetch them."""
+        if len(self.asked_fields) > 1 or any("*" in name for name in self.asked_fields):
+            return True  # the engine writes several fields in the order of a hash table, which depends on their number
         return fields_would_show(self._params.as_dict(), self.body, elasticsearch)
 
     def texts_call(self, added_fields: Iterable[str]) -> SearchCall:

@@ -70,7 +70,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> list[Any]:
 
 
 def _unscored(body: bytes) -> Any:
-    """Decode, the keys' order kept and numbers as they are written, without scores, what was measured, and our part of explanations."""
+    """Decode without scores, what was measured, and our part of explanations; numbers and order as they are written."""
 
     def read(pairs: list[tuple[str, Any]]) -> list[Any]:
         changed = []

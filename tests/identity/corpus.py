@@ -1,4 +1,4 @@
-"""What the generated searches run on: four indices with ties, gaps, nested objects, routings, vectors and odd numbers."""
+"""What the generated searches run on: indices with ties, gaps, nested objects, routings, vectors and odd numbers."""
 
 from __future__ import annotations
 
