@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.engines.releases import RELEASES, Release, jars, java_for
@@ -52,21 +53,31 @@ class Engine:
         shutil.rmtree(self._home, ignore_errors=True)
 
 
-def start(name: str) -> Engine:
+def start(name: str, settings: Mapping[str, str] | None = None, parent: Path | None = None) -> Engine:
     """Start an engine on a free port and wait until it answers.
+
+    Args:
+        name: of `RELEASES`.
+        settings: lines of the node's configuration file; ``{home}`` in a value is the engine's own folder.
+        parent: where that folder is made, the system's place for temporary files if not given.
 
     Raises:
         EngineError: it ended, or did not answer in time.
     """
     release = RELEASES[name]
     folder = jars(release)
-    home = Path(tempfile.mkdtemp(prefix=f"rerank-proxy-{name}-"))
+    home = Path(tempfile.mkdtemp(prefix=f"rerank-proxy-{name}-", dir=parent))
     port = _free_port() if release.is_elasticsearch else _free_opensearch_port()
     command = (
         _elasticsearch(release, folder, home, port)
         if release.is_elasticsearch
         else _opensearch(release, folder, home, port)
     )
+    config = home / "config" if release.is_elasticsearch else home / "data" / "node_1" / "config"
+    if settings:
+        config.mkdir(parents=True, exist_ok=True)
+        lines = "".join(f"{key}: {value.format(home=home)}\n" for key, value in settings.items())
+        (config / ("elasticsearch.yml" if release.is_elasticsearch else "opensearch.yml")).write_text(lines)
     log = home / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
