@@ -53,13 +53,19 @@ class Engine:
         shutil.rmtree(self._home, ignore_errors=True)
 
 
-def start(name: str, settings: Mapping[str, str] | None = None, parent: Path | None = None) -> Engine:
+def start(
+    name: str,
+    settings: Mapping[str, str] | None = None,
+    parent: Path | None = None,
+    java_options: tuple[str, ...] = _HEAP,
+) -> Engine:
     """Start an engine on a free port and wait until it answers.
 
     Args:
         name: of `RELEASES`.
         settings: lines of the node's configuration file; ``{home}`` in a value is the engine's own folder.
         parent: where that folder is made, the system's place for temporary files if not given.
+        java_options: of the virtual machine.
 
     Raises:
         EngineError: it ended, or did not answer in time.
@@ -69,9 +75,9 @@ def start(name: str, settings: Mapping[str, str] | None = None, parent: Path | N
     home = Path(tempfile.mkdtemp(prefix=f"rerank-proxy-{name}-", dir=parent))
     port = _free_port() if release.is_elasticsearch else _free_opensearch_port()
     command = (
-        _elasticsearch(release, folder, home, port)
+        _elasticsearch(release, folder, home, port, java_options)
         if release.is_elasticsearch
-        else _opensearch(release, folder, home, port)
+        else _opensearch(release, folder, home, port, java_options)
     )
     config = home / "config" if release.is_elasticsearch else home / "data" / "node_1" / "config"
     if settings:
@@ -105,21 +111,21 @@ def _bound(command: list[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
 
 
-def _elasticsearch(release: Release, folder: Path, home: Path, port: int) -> list[str]:
+def _elasticsearch(release: Release, folder: Path, home: Path, port: int, options: tuple[str, ...]) -> list[str]:
     for name in ("config", "plugins", "logs", "modules"):
         (home / name).mkdir()
     shutil.copytree(folder / "module", home / "modules" / "transport-netty4")
     vectors = ["--add-modules", "jdk.incubator.vector"] if release.java >= 21 else []
     launcher = Path(__file__).with_name("Launcher.java")
-    return [str(java_for(release)), *_HEAP, *vectors, "-cp", f"{folder}/lib/*", str(launcher), str(home), str(port)]
+    return [str(java_for(release)), *options, *vectors, "-cp", f"{folder}/lib/*", str(launcher), str(home), str(port)]
 
 
-def _opensearch(release: Release, folder: Path, home: Path, port: int) -> list[str]:
+def _opensearch(release: Release, folder: Path, home: Path, port: int, options: tuple[str, ...]) -> list[str]:
     # The first node listens one above the base port.
     runner = ["org.codelibs.opensearch.runner.OpenSearchRunner", "-numOfNode", "1", "-baseHttpPort", str(port - 1)]
     # Nodes of one name on one machine would join into one cluster.
     runner += ["-clusterName", home.name]
-    return [str(java_for(release)), *_HEAP, "-cp", f"{folder}/lib/*", *runner, "-basePath", str(home / "data")]
+    return [str(java_for(release)), *options, "-cp", f"{folder}/lib/*", *runner, "-basePath", str(home / "data")]
 
 
 def _free_port() -> int:

@@ -26,6 +26,8 @@ _OPENSEARCH_SETTINGS = {
 }
 _ELASTICSEARCH_SETTINGS = {"path.repo": "{home}/repositories", "node.attr.testattr": "test"}
 """What the suites' documentation asks of a node."""
+_JAVA_OPTIONS = ("-Xms512m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Thousands of small, different requests: compiling them thoroughly costs more than it brings."""
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def engine_for_suite(name: str) -> Iterator[Engine]:
     """Run an engine of its own, with the settings that the suites ask for; its data is in memory where that can be."""
     memory = Path("/dev/shm")
     settings = _ELASTICSEARCH_SETTINGS if RELEASES[name].is_elasticsearch else _OPENSEARCH_SETTINGS
-    engine = start(name, settings, memory if memory.is_dir() else None)
+    engine = start(name, settings, memory if memory.is_dir() else None, _JAVA_OPTIONS)
     try:
         yield engine
     finally:

@@ -6,6 +6,7 @@ all others are cases; each is a list of steps with one key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,10 @@ class _Loader(yaml.CSafeLoader):
             for key, value in node.value
         }
 
+    def whole_mapping(self, node: yaml.MappingNode) -> dict[Any, Any]:
+        """Construct a mapping and all below it."""
+        return self.construct_mapping(node, deep=True)
+
 
 def _plain_resolvers() -> dict[str, Any]:
     plain = yaml.resolver.Resolver.yaml_implicit_resolvers
@@ -54,8 +59,6 @@ def _plain_resolvers() -> dict[str, Any]:
 
 
 def _add_scalars() -> None:
-    import re
-
     _Loader.yaml_implicit_resolvers = _plain_resolvers()
     for tag, pattern, first in (
         ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -63,9 +66,9 @@ def _add_scalars() -> None:
         ("float", r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?", "-+.0123456789"),
     ):
         _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"^(?:{pattern})$"), list(first))
-    _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
-    _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node)))
-    _Loader.add_constructor("tag:yaml.org,2002:map", lambda loader, node: loader.construct_mapping(node, deep=True))
+    _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+    _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
+    _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.whole_mapping)
 
 
 _add_scalars()

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-
 from tests.rest_suite.cases import load_yaml
 from tests.rest_suite.spec import Request
 
@@ -84,5 +83,3 @@ class Client:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-

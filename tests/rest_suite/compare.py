@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from tests.rest_suite.cases import Case
 from tests.rest_suite.client import Client
 from tests.rest_suite.cluster import Cluster, read_cluster, wipe
@@ -31,7 +33,7 @@ class Comparison:
     """Cases by status."""
     proxied: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
-    """Answers through the proxy by what it says of them."""
+    """Searches through the proxy, those within multi-searches too, by what became of them: its own metric."""
     compared: int = 0
     """Answers of searches that were compared byte by byte, apart from ids and times."""
     failed: dict[str, str] = field(default_factory=dict)
@@ -81,6 +83,8 @@ class Runner:
         wipe(self._engine)
         for case in cases:
             self._run_both(case, comparison)
+        if self._proxy is not None:
+            comparison.statuses = _statuses(self._proxy)
         return comparison
 
     def _run(self, case: Case, client: Client) -> Result:
@@ -100,7 +104,6 @@ class Runner:
             return
         proxied = self._run(case, self._proxy)
         comparison.proxied[proxied.status] += 1
-        comparison.statuses.update(filter(None, (exchange.rerank_status for exchange in proxied.exchanges)))
         comparison.compared += sum(exchange.api in _COMPARED_APIS for exchange in proxied.exchanges)
         why = difference(direct, proxied)
         if why is None:
@@ -109,6 +112,17 @@ class Runner:
         again = self._run(case, self._engine)
         if difference(direct, again) is None and (why := difference(again, self._run(case, self._proxy))):
             comparison.differences[str(case)] = why
+
+
+def _statuses(proxy: Client) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for family in text_string_to_metric_families(proxy.ask("GET", "/_rerank/metrics").text):
+        for sample in family.samples:
+            if sample.name == "rerank_searches_total":
+                counts["; reason=".join(filter(None, map(sample.labels.get, ("status", "reason"))))] += int(
+                    sample.value
+                )
+    return counts
 
 
 def difference(one: Result, other: Result) -> str | None:

@@ -10,9 +10,12 @@ from tests.rest_suite.client import Client
 from tests.rest_suite.cluster import Cluster
 
 FEATURES = frozenset(
-    "allowed_warnings allowed_warnings_regex arbitrary_key capabilities catch_unauthorized close_to contains "
-    "default_shards embedded_stash_key headers is_after node_selector regex stash_in_key stash_in_path "
-    "transform_and_set warnings warnings_regex yaml".split()
+    (
+        *("allowed_warnings", "allowed_warnings_regex", "warnings", "warnings_regex"),
+        *("arbitrary_key", "embedded_stash_key", "stash_in_key", "stash_in_path", "transform_and_set"),
+        *("close_to", "contains", "is_after", "regex"),
+        *("capabilities", "catch_unauthorized", "default_shards", "headers", "node_selector", "yaml"),
+    )
 )
 """Of the form, what this runner can."""
 
