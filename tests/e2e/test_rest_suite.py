@@ -15,12 +15,14 @@ from proxy.scorer.dummy import DummyModel
 from proxy.scorer.pool import ThreadScorer
 from proxy.settings import Listen, Rule, Settings
 from tests.engines import Engine, available
-from tests.rest_suite.__main__ import engine_for_suite, identity_settings
 from tests.rest_suite.cases import read_cases
 from tests.rest_suite.compare import Runner
 from tests.rest_suite.fetch import opensearch_suite
 from tests.rest_suite.spec import read_apis
+from tests.rest_suite.stand import engine_for_suite, proxy_for_suite
 from tests.support import ProxyThread
+
+_WITH_TEXTS = ("search/", "search.highlight/", "search.inner_hits/", "msearch/", "suggest/")
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -40,7 +42,7 @@ def _suite_engine() -> Iterator[Engine]:
 def test_what_passes_directly_passes_through_the_proxy(suite_engine: Engine) -> None:
     files = opensearch_suite()
     cases = read_cases(files.tests)
-    with ProxyThread(identity_settings(suite_engine)) as proxy:
+    with proxy_for_suite(suite_engine) as proxy:
         comparison = Runner(read_apis(files.api), suite_engine.url, proxy.url).run(cases)
     report = "\n".join(comparison.lines())
     print(report)
@@ -49,6 +51,20 @@ def test_what_passes_directly_passes_through_the_proxy(suite_engine: Engine) -> 
     assert comparison.direct["failed"] <= 0.05 * len(cases), report
     # Many searches of the suite have size 0, or another order than by score: these are not reranked.
     assert comparison.reranked >= 0.3 * sum(comparison.statuses.values()), report
+
+
+def test_reading_the_documents_changes_no_answer(suite_engine: Engine) -> None:
+    """Fields are added to the searches and taken out of the answers again, pages reach across the window's end."""
+    files = opensearch_suite()
+    cases = [case for part in _WITH_TEXTS for case in read_cases(files.tests, part)]
+    with proxy_for_suite(suite_engine, scored=True) as proxy:
+        comparison = Runner(read_apis(files.api), suite_engine.url, proxy.url).run(cases)
+        assert proxy.proxy is not None
+        scored = proxy.proxy.services.scorer.counts.scored  # type: ignore[attr-defined]
+    report = "\n".join(comparison.lines())
+    assert not comparison.differences, report
+    assert comparison.reranked >= 50, report
+    assert scored >= 50
 
 
 def test_a_proxy_that_changes_answers_is_found_out(suite_engine: Engine) -> None:

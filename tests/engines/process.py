@@ -74,16 +74,12 @@ def start(
     folder = jars(release)
     home = Path(tempfile.mkdtemp(prefix=f"rerank-proxy-{name}-", dir=parent))
     port = _free_port() if release.is_elasticsearch else _free_opensearch_port()
+    lines = "".join(f"{key}: {value.format(home=home)}\n" for key, value in (settings or {}).items())
     command = (
-        _elasticsearch(release, folder, home, port, java_options)
+        _elasticsearch(release, folder, home, port, java_options, lines)
         if release.is_elasticsearch
-        else _opensearch(release, folder, home, port, java_options)
+        else _opensearch(release, folder, home, port, java_options, lines)
     )
-    config = home / "config" if release.is_elasticsearch else home / "data" / "node_1" / "config"
-    if settings:
-        config.mkdir(parents=True, exist_ok=True)
-        lines = "".join(f"{key}: {value.format(home=home)}\n" for key, value in settings.items())
-        (config / ("elasticsearch.yml" if release.is_elasticsearch else "opensearch.yml")).write_text(lines)
     log = home / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -111,21 +107,32 @@ def _bound(command: list[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
 
 
-def _elasticsearch(release: Release, folder: Path, home: Path, port: int, options: tuple[str, ...]) -> list[str]:
+def _elasticsearch(
+    release: Release, folder: Path, home: Path, port: int, options: tuple[str, ...], lines: str
+) -> list[str]:
     for name in ("config", "plugins", "logs", "modules"):
         (home / name).mkdir()
+    if lines:
+        (home / "config" / "elasticsearch.yml").write_text(lines)
     shutil.copytree(folder / "module", home / "modules" / "transport-netty4")
     vectors = ["--add-modules", "jdk.incubator.vector"] if release.java >= 21 else []
     launcher = Path(__file__).with_name("Launcher.java")
     return [str(java_for(release)), *options, *vectors, "-cp", f"{folder}/lib/*", str(launcher), str(home), str(port)]
 
 
-def _opensearch(release: Release, folder: Path, home: Path, port: int, options: tuple[str, ...]) -> list[str]:
+def _opensearch(
+    release: Release, folder: Path, home: Path, port: int, options: tuple[str, ...], lines: str
+) -> list[str]:
     # The first node listens one above the base port.
-    runner = ["org.codelibs.opensearch.runner.OpenSearchRunner", "-numOfNode", "1", "-baseHttpPort", str(port - 1)]
+    runner = ["-numOfNode", "1", "-baseHttpPort", str(port - 1)]
     # Nodes of one name on one machine would join into one cluster.
     runner += ["-clusterName", home.name]
-    return [str(java_for(release)), *options, "-cp", f"{folder}/lib/*", *runner, "-basePath", str(home / "data")]
+    program = ["org.codelibs.opensearch.runner.OpenSearchRunner"]
+    if lines:
+        (home / "settings.yml").write_text(lines)
+        program = [str(Path(__file__).with_name("OpenSearchLauncher.java")), str(home / "settings.yml")]
+    runner += ["-basePath", str(home / "data")]
+    return [str(java_for(release)), *options, "-cp", f"{folder}/lib/*", *program, *runner]
 
 
 def _free_port() -> int:

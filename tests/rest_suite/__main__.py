@@ -4,48 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
-from proxy.settings import Listen, Rule, Settings
-from tests.engines import RELEASES, Engine, EngineError, available, start
+from tests.engines import RELEASES, EngineError, available
 from tests.rest_suite.cases import read_cases
 from tests.rest_suite.compare import Runner
 from tests.rest_suite.fetch import SuiteError, opensearch_suite, suite_in
 from tests.rest_suite.spec import read_apis
-from tests.support import ProxyThread
+from tests.rest_suite.stand import engine_for_suite, proxy_for_suite
 
 _NAMES = {"opensearch": "os"}
-_OPENSEARCH_SETTINGS = {
-    "path.repo": "{home}/repositories",
-    "node.attr.testattr": "test",
-    "repositories.url.allowed_urls": '["http://snapshot.*"]',
-}
-_ELASTICSEARCH_SETTINGS = {"path.repo": "{home}/repositories", "node.attr.testattr": "test"}
-"""What the suites' documentation asks of a node."""
-_JAVA_OPTIONS = ("-Xms512m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""Thousands of small, different requests: compiling them thoroughly costs more than it brings."""
-
-
-@contextmanager
-def engine_for_suite(name: str) -> Iterator[Engine]:
-    """Run an engine of its own, with the settings that the suites ask for; its data is in memory where that can be."""
-    memory = Path("/dev/shm")
-    settings = _ELASTICSEARCH_SETTINGS if RELEASES[name].is_elasticsearch else _OPENSEARCH_SETTINGS
-    engine = start(name, settings, memory if memory.is_dir() else None, _JAVA_OPTIONS)
-    try:
-        yield engine
-    finally:
-        engine.stop()
-
-
-def identity_settings(engine: Engine) -> Settings:
-    """Every search on every target is widened and cut, and keeps the engine's order."""
-    rule = Rule(model="identity", scores="keep")
-    return Settings(upstream=(engine.url,), listen=Listen("127.0.0.1", 0), rules=(rule,))
 
 
 def main() -> int:
@@ -56,6 +26,11 @@ def main() -> int:
     parser.add_argument("--api", type=Path, help="folder of API descriptions, where it is not beside the tests")
     parser.add_argument("--only", default="", help="only files whose path holds this text")
     parser.add_argument("--direct-only", action="store_true", help="without the proxy")
+    parser.add_argument(
+        "--scored",
+        action="store_true",
+        help="by a model that reads the documents and likes all alike",
+    )
     parser.add_argument("--report", type=Path, help="write the report into this file, too")
     arguments = parser.parse_args()
     name = _NAMES.get(arguments.engine, arguments.engine)
@@ -68,7 +43,7 @@ def main() -> int:
             if arguments.direct_only:
                 comparison = Runner(apis, engine.url, None).run(tqdm(cases, smoothing=0.05))
             else:
-                with ProxyThread(identity_settings(engine)) as proxy:
+                with proxy_for_suite(engine, arguments.scored) as proxy:
                     comparison = Runner(apis, engine.url, proxy.url).run(tqdm(cases, smoothing=0.05))
     except (SuiteError, EngineError, RuntimeError, OSError) as error:
         print(f"rest suite: {error}", file=sys.stderr)

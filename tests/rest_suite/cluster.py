@@ -24,6 +24,8 @@ class Cluster:
     attributes: dict[str, str] = field(default_factory=dict)
     features: frozenset[str] = frozenset()
     """Of Elasticsearch: the named features of its nodes."""
+    operating_system: str = ""
+    """As the tests name it: ``debian-8``."""
 
     def in_ranges(self, ranges: str) -> bool:
         """Say whether the version is in one of ``a - b``, comma-separated; an empty bound is open, ``all`` is all."""
@@ -51,14 +53,17 @@ class Cluster:
 
 def read_cluster(client: Client) -> Cluster:
     """Ask what there is to know."""
-    answer = client.ask("GET", "/_nodes?filter_path=nodes.*.version,nodes.*.attributes")
+    answer = client.ask("GET", "/_nodes?filter_path=nodes.*.version,nodes.*.attributes,nodes.*.os.pretty_name")
     node = next(iter(answer.parsed["nodes"].values()))
     is_elasticsearch = bool(answer.all_headers("x-elastic-product"))
     features: set[str] = set()
     if is_elasticsearch:
         for entry in client.ask("GET", "/_cluster/state?filter_path=nodes_features").parsed.get("nodes_features", []):
             features.update(entry["features"])
-    return Cluster(is_elasticsearch, node["version"], node.get("attributes", {}), frozenset(features))
+    system = re.match(r"(\w+)[^\d]*(\d+)?", node.get("os", {}).get("pretty_name") or "")
+    operating_system = "-".join(part.lower() for part in system.groups() if part) if system else ""
+    attributes = node.get("attributes", {})
+    return Cluster(is_elasticsearch, node["version"], attributes, frozenset(features), operating_system)
 
 
 def wipe(client: Client) -> None:

@@ -15,6 +15,7 @@ FEATURES = frozenset(
         *("arbitrary_key", "embedded_stash_key", "stash_in_key", "stash_in_path", "transform_and_set"),
         *("close_to", "contains", "is_after", "regex"),
         *("capabilities", "catch_unauthorized", "default_shards", "headers", "node_selector", "yaml"),
+        *("fips_140", "no_xpack", "skip_os"),
     )
 )
 """Of the form, what this runner can."""
@@ -39,6 +40,8 @@ def why_skipped(kind: str, wanted: dict[str, Any], cluster: Cluster, client: Cli
         return f"the engine has {wanted['cluster_features']} ({reason})"
     if "capabilities" in wanted and all(capable(client, capability) for capability in wanted["capabilities"]):
         return f"the engine is capable of it ({reason})"
+    if cluster.operating_system in listed(wanted.get("os")):
+        return f"operating system {cluster.operating_system} ({reason})"
     if "awaits_fix" in wanted:
         return f"awaits a fix: {wanted['awaits_fix']}"
     for issue in wanted.get("known_issues") or ():

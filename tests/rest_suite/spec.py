@@ -27,6 +27,7 @@ class ApiPath:
     template: str
     methods: tuple[str, ...]
     parts: frozenset[str]
+    deprecated: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Api:
         fitting = [path for path in self.paths if path.parts <= given.keys()]
         if not fitting:
             raise BadCall(f"{self.name}: no path for {sorted(given)}")
-        return max(fitting, key=lambda path: len(path.parts))
+        left = given.keys() - self.params
+        return min(fitting, key=lambda path: (len(left - path.parts), path.deprecated, -len(path.parts)))
 
 
 def _method(methods: tuple[str, ...], body: bytes | None, target: str) -> str:
@@ -139,9 +141,8 @@ def read_apis(folder: Path) -> dict[str, Api]:
 
 def _api(name: str, description: dict[str, Any], shared: set[str]) -> Api:
     paths = tuple(
-        ApiPath(entry["path"], tuple(entry["methods"]), frozenset(entry.get("parts", {})))
+        ApiPath(entry["path"], tuple(entry["methods"]), frozenset(entry.get("parts", {})), "deprecated" in entry)
         for entry in description["url"]["paths"]
-        if "deprecated" not in entry
     )
     own = description.get("params", {})
     body = description.get("body")

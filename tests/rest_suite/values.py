@@ -70,7 +70,8 @@ def is_number(value: Any) -> bool:
 def equal(expected: Any, actual: Any) -> bool:
     """Compare as the engines' runner does: numbers by value, everything else by kind and value."""
     if is_number(expected) and is_number(actual):
-        return bool(expected == actual)
+        exact = isinstance(expected, int) and isinstance(actual, int)
+        return expected == actual if exact else float(expected) == float(actual)
     if isinstance(expected, dict) and isinstance(actual, dict):
         return expected.keys() == actual.keys() and all(equal(expected[key], actual[key]) for key in expected)
     if isinstance(expected, list) and isinstance(actual, list):
