@@ -127,6 +127,7 @@ class Reason(StrEnum):
     PIT = "pit"
     RUNNING = "still-running"
     RETRIEVER = "retriever"
+    TAKEOVER = "takeover"
     RANK = "rank"
     KNN = "knn-without-k"
     PIPELINE = "search-pipeline"

@@ -127,7 +127,9 @@ class PageWriter:
     def _explanation(self, logit: float | None) -> str:
         if logit is None:
             return "not scored by the reranking model; its place follows from the engine's order"
-        rule = self.rule
+        rule, takeover = self.rule, self.plan.takeover
+        if takeover is not None and takeover.rank_window is not None:
+            return f"reranked by model {rule.model}, logit {logit:.6g}: max(logit, 0) + min(e^logit, 1)"
         how = (
             f"1 + blend of logit and engine score ({rule.blend}, {rule.blend_by})"
             if rule.blend

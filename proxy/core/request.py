@@ -37,6 +37,7 @@ from proxy.core.rawjson import (
     strip_span,
 )
 from proxy.core.response import Hit
+from proxy.core.takeover import Takeover, context_text, is_pipeline_without_reranking
 from proxy.core.two_phase import Shape, can_split, page_body, page_params, shape_of, window_body, window_params
 from proxy.settings import Rule
 
@@ -51,7 +52,6 @@ _UNTOUCHED_KEYS = {
     "sub_searches": Reason.RANK,
 }
 _OUR_EXT = "rerank"
-_MAX_PATH = 1000
 
 
 def is_json_type(content_type: str | None) -> bool:
@@ -83,6 +83,8 @@ class Plan:
     """The engine refuses to give more hits than so many; None: no such limit."""
     filter: FilterPath | None = None
     """Which parts of the answer the client asks for; None: all of it."""
+    takeover: Takeover | None = None
+    """The reranking that is done in the cluster's place; None: the cluster was not asked for any."""
     _body_bytes: bytes = b"{}"
     _members: dict[str, Member] = field(default_factory=dict)
     _params: Params = field(default_factory=Params)
@@ -202,7 +204,8 @@ def _read(search: Search, rule: Rule) -> Plan:
     body: dict[str, Any] = decode(body_bytes)
     url = params.as_dict()
 
-    if _names_pipeline(url, body):
+    left_of_takeover = rule.takeover and is_pipeline_without_reranking(body.get("search_pipeline"))
+    if _names_pipeline(url, body) and ("search_pipeline" in url or not left_of_takeover):
         # A pipeline may hold a rerank processor of its own, which needs `ext`: the request stays as it came.
         raise _Skip(Reason.PIPELINE)
     stripped, given_text = _take_out_ext(body_bytes, members, body)
@@ -277,20 +280,7 @@ def _take_out_ext(body_bytes: bytes, members: dict[str, Member], body: dict[str,
     else:
         inner = object_members(body_bytes, members["ext"].value)
         stripped = apply_edits(body_bytes, removal(inner, [_OUR_EXT]))
-    return stripped, _context_text(ext[_OUR_EXT], body)
-
-
-def _context_text(rerank: object, body: dict[str, Any]) -> str | None:
-    context = rerank.get("query_context") if isinstance(rerank, dict) else None
-    if not isinstance(context, dict):
-        return None
-    text = context.get("query_text")
-    path = context.get("query_text_path")
-    if text is None and isinstance(path, str) and len(path) <= _MAX_PATH:
-        text = body
-        for step in path.split("."):
-            text = text.get(step) if isinstance(text, dict) else None
-    return text if isinstance(text, str) and text.strip() else None
+    return stripped, context_text(body)
 
 
 def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any], pit: bool) -> None:

@@ -66,6 +66,8 @@ _KEPT_SHAPES = 2000
 
 def can_split(url: dict[str, str], body: dict[str, Any]) -> bool:
     """Say whether a search gives the same hits in two phases as in one."""
+    if body.get("search_pipeline", "_none") != "_none":  # its processors see what a search shows of its hits
+        return False
     if any(key in body for key in _OTHER_HITS) or _holds_unsteady(body.get("query")):
         return False
     explains = body.get("explain") not in (None, False, "false") or url.get("explain", "false") != "false"

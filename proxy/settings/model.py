@@ -47,6 +47,7 @@ class Rule:
     pit: bool = False
     templates: bool = False
     async_search: bool = False
+    takeover: bool = False
 
 
 @dataclass(frozen=True, slots=True)

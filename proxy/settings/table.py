@@ -401,6 +401,15 @@ _RULE_KEYS = (
         "for once more then, as a plain search; what the engine keeps of it stays in the engine's order.",
         "false",
     ),
+    Setting(
+        _RULE,
+        "takeover",
+        SWITCH,
+        "Whether to do what a search asks the cluster's own reranker to do: Elasticsearch's outermost "
+        "`text_similarity_reranker`, and OpenSearch's `rerank` processor in an inline pipeline. For clusters without "
+        "it. Off, such searches pass untouched.",
+        "false",
+    ),
 )
 
 

@@ -75,9 +75,10 @@ def test_parameters_of_what_is_shown_go_and_others_stay() -> None:
 
 def test_the_clients_search_goes_out_without_our_fields() -> None:
     setup = make()
-    answer = ask(setup, {"_source": ["name"], "size": 3})
+    best = {"best": {"top_hits": {}}}
+    answer = ask(setup, {"aggs": best, "size": 3})
     first, second = (need.call for need in setup.needs if isinstance(need, NeedSearch))
-    assert json.loads(first.body) == {"query": QUERY, "_source": ["name"], "size": 4}
+    assert json.loads(first.body) == {"query": QUERY, "aggs": best, "size": 4}
     assert json.loads(second.body) == {"query": QUERY, "_source": False, "size": 4, "fields": ["title"]}
     assert ids(answer.body) == "dbc"
     assert b"fields" not in answer.body
@@ -92,6 +93,17 @@ def test_fields_are_not_added_to_several_others(asked: list[str], searches: int)
     assert sum(isinstance(need, NeedSearch) for need in setup.needs) == searches
     assert ids(answer.body) == "db"
     assert answer.body.count(b'"color": ["red"]') == 2
+
+
+def test_a_filtered_source_alone_comes_with_the_page_and_the_texts_with_the_window() -> None:
+    setup = make()
+    answer = ask(setup, {"_source": ["name"], "size": 2})
+    window, page = (json.loads(need.call.body) for need in setup.needs if isinstance(need, NeedSearch))
+    assert (window["_source"], window["fields"], window["size"]) == (False, ["title"], 4)
+    assert (page["_source"], page["track_total_hits"], "fields" in page) == (["name"], False, False)
+    wanted = [{"term": {"_index": "products"}}, {"ids": {"values": ["d", "b"]}}]
+    assert page["post_filter"]["bool"]["should"] == [{"bool": {"filter": wanted}}]
+    assert ids(answer.body) == "db"
 
 
 def test_pages_of_such_a_search_have_one_order() -> None:
@@ -112,7 +124,7 @@ def test_a_hit_that_is_gone_meanwhile_has_no_text() -> None:
         return setup.engine.search(need.call)
 
     setup.search = without_the_third
-    answer = ask(setup, {"_source": ["name"], "size": 4})
+    answer = ask(setup, {"aggs": {"best": {"top_hits": {}}}, "size": 4})
     scored = next(need for need in setup.needs if isinstance(need, NeedScores))
     assert [plain(document) for document in scored.documents] == ["a", "b", "d"]
     assert sorted(ids(answer.body)) == ["a", "b", "c", "d"]
