@@ -1,21 +1,31 @@
-"""Renders a hit's document text from the values of its fields."""
+"""Renders a hit's document text from the values of its fields, and parts a long one into chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from proxy.core.html_text import strip_html
 from proxy.scorer.types import Document, Segment
 from proxy.settings import Field, Template
 
 _CHARACTERS_PER_TOKEN = 32
 """More than any language needs: a text is cut so far before tokens are counted, so that huge fields cost nothing."""
+_MARKUP_SHARE = 4
+"""Of a text with markup so many times its limit is read: half of a page and more may be tags."""
+_WORDS_PER_TOKEN = 0.65
+"""A word of an English product text has 1.4 to 1.55 of the bundled models' tokens; a chunk that has more is cut."""
+_LEAST_CHUNK_WORDS = 8
 
 
-def render(template: Template, values: Mapping[str, Sequence[object]], document_tokens: int) -> Document | None:
+def render(
+    template: Template, values: Mapping[str, Sequence[object]], document_tokens: int, html: bool = True
+) -> Document | None:
     """Return a hit's document, None if none of the template's fields has a text.
 
     Several values are joined by a space. A value that stood in an earlier field already (a field copied to another,
     say) is left out. A literal is dropped with the field behind it, so that missing fields leave no separators.
+    ``html``: tags are taken out of the values.
     """
     pieces: list[Segment] = []
     seen: set[str] = set()
@@ -25,7 +35,7 @@ def render(template: Template, values: Mapping[str, Sequence[object]], document_
             literal = part.text
             continue
         limit = part.max_tokens or document_tokens
-        text = _join(values.get(part.path, ()), seen, limit * _CHARACTERS_PER_TOKEN)
+        text = _join(list(_values_at(values, part.path)), seen, limit * _CHARACTERS_PER_TOKEN, html)
         if text:
             if literal and (pieces or position == 1):
                 pieces.append(Segment(literal))
@@ -36,11 +46,52 @@ def render(template: Template, values: Mapping[str, Sequence[object]], document_
     return tuple(pieces) or None
 
 
-def _join(values: Sequence[object], seen: set[str], limit: int) -> str:
+def _values_at(values: Mapping[str, Any], path: str) -> Iterator[object]:
+    """Yield a field's values: under its whole name, or (nested objects on Elasticsearch) below a part of it."""
+    if path in values:
+        found = values[path]
+        yield from found if isinstance(found, list) else (found,)
+        return
+    position = path.find(".")
+    while position != -1:
+        below = values.get(path[:position])
+        if isinstance(below, list):
+            for one in below:
+                if isinstance(one, dict):
+                    yield from _values_at(one, path[position + 1 :])
+        position = path.find(".", position + 1)
+
+
+def chunks(document: Document, document_tokens: int, most: int) -> list[Document]:
+    """Part a long document into several that the model reads whole, as far as words tell; the first is its beginning.
+
+    The longest piece without a limit of its own is parted; what stands before and behind it, such as a title, is in
+    each chunk.
+
+    Args:
+        document: its pieces.
+        document_tokens: what the model reads of a chunk.
+        most: at most so many; what is left then is not read.
+    """
+    free = [position for position, piece in enumerate(document) if piece.max_tokens is None]
+    if most < 2 or not free:
+        return [document]
+    longest = max(free, key=lambda position: len(document[position].text))
+    words = document[longest].text.split()
+    around = sum(len(piece.text.split()) for position, piece in enumerate(document) if position != longest)
+    room = max(_LEAST_CHUNK_WORDS, int(document_tokens * _WORDS_PER_TOKEN) - around)
+    if len(words) <= room:
+        return [document]
+    starts = range(0, len(words), room)[:most]
+    parts = (" ".join(words[start : start + room]) for start in starts)
+    return [(*document[:longest], Segment(part), *document[longest + 1 :]) for part in parts]
+
+
+def _join(values: Sequence[object], seen: set[str], limit: int, html: bool) -> str:
     texts: list[str] = []
     length = 0
     for value in values:
-        text = _plain(value, limit)
+        text = _plain(value, limit, html)
         if text and text not in seen and length < limit:
             seen.add(text)
             texts.append(text)
@@ -48,9 +99,11 @@ def _join(values: Sequence[object], seen: set[str], limit: int) -> str:
     return " ".join(texts)[:limit]
 
 
-def _plain(value: object, limit: int) -> str:
+def _plain(value: object, limit: int, html: bool) -> str:
     if isinstance(value, bool) or value is None:
         return ""
+    if html and isinstance(value, str):
+        value = strip_html(value[: _MARKUP_SHARE * 2 * limit])
     if isinstance(value, (str, int, float)):
         # White space can be longer than what is left of it: twice the limit is read.
         return " ".join(str(value)[: 2 * limit].split())

@@ -7,13 +7,15 @@ I/O, so that a plain search, an item of a multi-search or an explained one take 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cachetools import LRUCache
+
 from proxy.core.doc_fields import choose_template
-from proxy.core.document import field_paths, render
-from proxy.core.facts import FactsMemory
+from proxy.core.document import chunks, field_paths, render
+from proxy.core.facts import FactsMemory, TargetCheck
 from proxy.core.mapping import MappingFacts, name_matches
 from proxy.core.messages import (
     Forwarded,
@@ -48,6 +50,7 @@ from proxy.settings import Rule, Template
 IDENTITY = "identity"
 """The model that keeps the engine's order: everything is done but the scoring."""
 
+_MAX_PROBLEMS = 1000
 _NOT_OURS = frozenset({401, 403, 404, 429, 502, 503, 504})
 """Errors that no change of ours can have caused: they are passed on without asking a second time."""
 
@@ -60,6 +63,8 @@ class Context:
     facts: FactsMemory
     add_took: bool = True
     """Whether the time for reranking is added to ``took``."""
+    problems: LRUCache[str, str] = field(default_factory=lambda: LRUCache(_MAX_PROBLEMS))
+    """What is wrong with a target for the rule that matches it, by target; for the health page."""
     sizes: HitSizes = field(default_factory=HitSizes)
     elasticsearch: bool | None = None
     """Which engine answers: Elasticsearch or OpenSearch; None: none has answered yet."""
@@ -243,6 +248,12 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
         return Reason.NO_QUERY_TEXT
     trace.decisions["query_text"] = {"text": query.text, "source": query.source}
     template = rule.text
+    checked = yield from _check(plan, context, trace, () if template is None else field_paths(template))
+    pipeline = plan.search.params.as_dict().get("search_pipeline", plan.body.get("search_pipeline"))
+    if checked.pipeline and pipeline != "_none":
+        return Reason.PIPELINE
+    if checked.without_source or (template is not None and set(checked.missing) == set(field_paths(template))):
+        return Reason.TEXT_UNAVAILABLE
     if template is None:
         facts = yield from _look_up(plan.search, context, trace)
         if facts is None or not facts.without_source:
@@ -252,9 +263,45 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
         return Reason.TEXT_UNAVAILABLE
     trace.decisions["text"] = str(template)
     added = _added_fields(plan, template)
-    if added and plan.fields_would_show(context.elasticsearch):
+    shown = plan.asked_fields and any("." in path for path in added)
+    if added and (shown or plan.fields_would_show(context.elasticsearch)):
         return _Prepared(query.text, template, (), field_paths(template))
     return _Prepared(query.text, template, added)
+
+
+def _check(plan: Plan, context: Context, trace: Trace, names: tuple[str, ...]) -> Generator[Need, Any, TargetCheck]:
+    """Look up whether the target's hits have these fields, and keep for the health page what is wrong."""
+    defined = {name for key in ("runtime_mappings", "derived") for name in plan.body.get(key) or ()}
+    wanted = tuple(name for name in names if name not in defined)
+    lookup = context.facts.check(plan.search, wanted, context.elasticsearch is False)
+    checked: TargetCheck | None
+    try:
+        need = next(lookup)
+        while True:
+            answer: UpstreamAnswer = yield need
+            trace.add_time("mapping", answer.started, answer.finished)
+            need = lookup.send(answer)
+    except StopIteration as found:
+        checked = found.value
+    if checked is None:
+        return TargetCheck()
+    subject = f"target {plan.search.target or plan.search.params.as_dict().get('index', '_all')}"
+    sentences = describe_check(checked)
+    if sentences:
+        context.problems[subject] = sentences
+        trace.warnings.append((f"{subject}: {sentences}", "set the rule's text to fields that its indices have"))
+    else:
+        context.problems.pop(subject, None)
+    return checked
+
+
+def describe_check(checked: TargetCheck) -> str:
+    """Return in words what is wrong with a target for the rule that matches it; empty: nothing."""
+    if checked.without_source:
+        return "_source is disabled, so that there is no text to score"
+    if checked.missing:
+        return f"no index has the field {', '.join(checked.missing)} of the rule's text"
+    return ""
 
 
 def _look_up(search: Search, context: Context, trace: Trace) -> Generator[Need, Any, MappingFacts | None]:
@@ -350,7 +397,7 @@ def _rerank_window(
             context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
             return writer.engine_order(outcome)
         values = fetched
-    seen.documents = [render(prepared.template, one, rule.document_tokens) for one in values]
+    seen.documents = [render(prepared.template, one, rule.document_tokens, rule.html) for one in values]
     if 2 * len(seen.texts) < len(seen.hits):
         outcome = Outcome(Status.SKIPPED, Reason.NO_TEXT)
         _warn_no_text(trace, seen.hits, prepared.template)
@@ -363,7 +410,10 @@ def _rerank_window(
     if known is not None:
         return _as_remembered(writer, seen, known)
     deadline = answer.finished + rule.budget_ms / 1000
-    scored: ScoreResult = yield NeedScores(rule.model, prepared.query, seen.texts, rule.document_tokens, deadline)
+    parts = [_parts(document, rule) for document in seen.texts]
+    asked = [chunk for part in parts for chunk in part]
+    result: ScoreResult = yield NeedScores(rule.model, prepared.query, asked, rule.document_tokens, deadline)
+    scored = _best_of(result, [len(part) for part in parts])
     trace.add_time("score", scored.started, scored.finished)
     trace.cached = scored.cached
     if scored.error is not None:
@@ -394,6 +444,25 @@ def _fetch_texts(
         return Reason.UPSTREAM_ERROR if isinstance(read, Relayed) else read
     found = {hit.identity: hit.fields for hit in read.hits}
     return [found.get(hit.identity, {}) for hit in hits]
+
+
+def _parts(document: Document, rule: Rule) -> list[Document]:
+    if rule.long_text == "cut":
+        return [document]
+    return chunks(document, rule.document_tokens, rule.max_chunks)
+
+
+def _best_of(result: ScoreResult, counts: Sequence[int]) -> ScoreResult:
+    """Return for each document the best logit of its chunks; None where one of them has none."""
+    if len(counts) == len(result.logits):
+        return result
+    logits: list[float | None] = []
+    start = 0
+    for count in counts:
+        part = [logit for logit in result.logits[start : start + count] if logit is not None]
+        logits.append(max(part) if len(part) == count else None)
+        start += count
+    return replace(result, logits=logits)
 
 
 def _as_remembered(writer: PageWriter, seen: WindowTrace, known: Remembered) -> Page:

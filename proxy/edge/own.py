@@ -61,6 +61,7 @@ async def _health(services: Services, probe_models: bool) -> ExactResponseWithBo
         "status": status,
         "version": __version__,
         "engine": {"reached": engine.reached, "detail": engine.detail},
+        "targets": [{"name": name, "problem": problem} for name, problem in services.context.problems.items()],
         "models": [{"name": model.name, "ok": model.ok, "detail": model.detail} for model in models],
     }
     return json_response(page, 200 if engine.reached else 503)

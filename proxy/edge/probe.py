@@ -1,15 +1,24 @@
-"""Asks the engine who it is: at the start, and whenever the health page is read."""
+"""Asks the engine who it is, at the start and for the health page; and whether its indices fit the rules."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from multidict import CIMultiDict
 
+from proxy.core.document import field_paths
+from proxy.core.messages import NeedLookup, Search, UpstreamAnswer, UpstreamFailure
+from proxy.core.params import Params
+from proxy.core.search import describe_check
+from proxy.edge.search_io import Services
 from proxy.edge.upstream import Upstream, UpstreamUnreachable
+
+_log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 5.0
 _MAX_BYTES = 64 * 1024
@@ -39,6 +48,39 @@ async def probe_engine(upstream: Upstream, authorization: str | None = None) -> 
         return Probe(False, f"{', '.join(upstream.urls)}: no answer within {_TIMEOUT_S:.0f} s")
     except aiohttp.ClientError as error:
         return Probe(False, f"{', '.join(upstream.urls)}: the answer broke off: {error}")
+
+
+async def check_rules(services: Services) -> None:
+    """Log for each rule with a text whether its indices have the fields, with the proxy's own credentials.
+
+    What cannot be found out is left to the first search.
+    """
+    for rule in services.settings.rules:
+        if rule.text is None:
+            continue
+        search = Search(quote(rule.target, safe=",*-"), Params("ignore_unavailable=true&allow_no_indices=true"), b"")
+        lookup = services.context.facts.check(search, field_paths(rule.text), opensearch=False)
+        problem = ""
+        try:
+            need = next(lookup)
+            while True:
+                need = lookup.send(await _look_up(services, need))
+        except StopIteration as found:
+            if found.value is not None:
+                problem = describe_check(found.value)
+        if problem:
+            services.context.problems[f"target {rule.target}"] = problem
+            _log.warning("target %s: %s: set the rule's text to fields that its indices have", rule.target, problem)
+
+
+async def _look_up(services: Services, need: NeedLookup) -> UpstreamAnswer:
+    headers = CIMultiDict({"Accept": "application/json", "Authorization": services.settings.metadata_auth or ""})
+    path = f"/{need.target}/{need.api}?{need.params.raw}"
+    try:
+        async with asyncio.timeout(_TIMEOUT_S), services.upstream.request("GET", path, headers, repeatable=True) as got:
+            return UpstreamAnswer(got.status, (), await got.read())
+    except (UpstreamUnreachable, TimeoutError, aiohttp.ClientError) as error:
+        return UpstreamAnswer(0, failure=UpstreamFailure.UNREACHABLE, detail=str(error))
 
 
 def _describe(status: int, product: str | None, body: bytes) -> str:

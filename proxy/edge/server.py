@@ -20,7 +20,7 @@ from proxy.edge.metrics import Metrics
 from proxy.edge.multi import MultiSearchHandler
 from proxy.edge.own import PREFIX as OWN_PREFIX
 from proxy.edge.own import own_page
-from proxy.edge.probe import probe_engine
+from proxy.edge.probe import check_rules, probe_engine
 from proxy.edge.search import Rules, SearchHandler, multi_target, search_target
 from proxy.edge.search_io import Services
 from proxy.edge.upstream import Upstream
@@ -150,6 +150,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         probe = await probe_engine(proxy.services.upstream, settings.metadata_auth)
         level = logging.INFO if probe.reached else logging.WARNING
         _log.log(level, "listening on %s; upstream: %s", proxy.url, probe.detail)
+        if settings.metadata_auth is not None:
+            await check_rules(proxy.services)
         await stop.wait()
         _log.info("shutting down: open requests have %s s", settings.shutdown_grace_s)
     finally:

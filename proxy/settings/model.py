@@ -37,6 +37,9 @@ class Rule:
     window: int = 50
     budget_ms: int = 500
     document_tokens: int = 128
+    html: bool = True
+    long_text: Choice["cut", "chunks"] = "cut"
+    max_chunks: int = 4
     blend: float = 0.0
     blend_by: Choice["min_max", "z_score", "rrf"] = "min_max"
     rrf_k: int = 60

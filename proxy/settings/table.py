@@ -326,6 +326,28 @@ _RULE_KEYS = (
     ),
     Setting(
         _RULE,
+        "html",
+        SWITCH,
+        "Whether HTML in fields is read as a reader of the page would: without tags, scripts and styles.",
+        "true",
+    ),
+    Setting(
+        _RULE,
+        "long_text",
+        choice("cut", "chunks"),
+        "What becomes of a text that is longer: `cut` leaves the rest unread, `chunks` has the model read it in parts, "
+        "each with the shorter fields, and takes the best part's score. Each part costs what a hit does.",
+        "cut",
+    ),
+    Setting(
+        _RULE,
+        "max_chunks",
+        whole_number(2, 100),
+        "At most so many parts of a text are read.",
+        "4",
+    ),
+    Setting(
+        _RULE,
         "blend",
         number(0, 1),
         "The engine's share of the order, 0: the model alone. See `blend_by`.",
