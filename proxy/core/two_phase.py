@@ -71,10 +71,17 @@ def can_split(url: dict[str, str], body: dict[str, Any]) -> bool:
     if any(key in body for key in _OTHER_HITS) or _holds_unsteady(body.get("query")):
         return False
     explains = body.get("explain") not in (None, False, "false") or url.get("explain", "false") != "false"
-    if explains and body.get("rescore"):
-        return False
+    if body.get("rescore") and (explains or _holds_name(body["rescore"])):
+        return False  # the page is asked for without rescoring: it would tell nothing of the rescorers' queries
     collapse = body.get("collapse")
     return collapse is None or (isinstance(collapse, dict) and isinstance(collapse.get("field"), str))
+
+
+def _holds_name(query: object) -> bool:
+    """Say whether a query in it is to be named in ``matched_queries``."""
+    if isinstance(query, list):
+        return any(map(_holds_name, query))
+    return isinstance(query, dict) and ("_name" in query or any(map(_holds_name, query.values())))
 
 
 def _holds_unsteady(query: object) -> bool:

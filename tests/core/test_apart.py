@@ -73,16 +73,27 @@ def test_parameters_of_what_is_shown_go_and_others_stay() -> None:
     assert texts_params(names) == ["_source", "filter_path", "explain", "_source_excludes"]
 
 
+COMPLETION: dict[str, Any] = {"suggest": {"s": {"prefix": "re", "completion": {"field": "suggest"}}}}
+"""Shows added fields, and cannot be had in two phases."""
+
+
 def test_the_clients_search_goes_out_without_our_fields() -> None:
     setup = make()
-    best = {"best": {"top_hits": {}}}
-    answer = ask(setup, {"aggs": best, "size": 3})
+    answer = ask(setup, {**COMPLETION, "size": 3})
     first, second = (need.call for need in setup.needs if isinstance(need, NeedSearch))
-    assert json.loads(first.body) == {"query": QUERY, "aggs": best, "size": 4}
+    assert json.loads(first.body) == {"query": QUERY, **COMPLETION, "size": 4}
     assert json.loads(second.body) == {"query": QUERY, "_source": False, "size": 4, "fields": ["title"]}
     assert ids(answer.body) == "dbc"
     assert b"fields" not in answer.body
     assert answer.outcome.status is Status.FULL
+
+
+def test_a_filtered_source_is_asked_for_by_a_search_of_its_own() -> None:
+    """The window comes with the texts alone, the page with all that the client asks for."""
+    setup = make()
+    ask(setup, {"_source": ["name"], "size": 3})
+    bodies = [json.loads(need.call.body) for need in setup.needs if isinstance(need, NeedSearch)]
+    assert [("fields" in body, body["_source"]) for body in bodies] == [(True, False), (False, ["name"])]
 
 
 @pytest.mark.parametrize(("asked", "searches"), [(["color"], 1), (["color", "size"], 2), (["col*"], 2), (["*"], 1)])
@@ -124,7 +135,7 @@ def test_a_hit_that_is_gone_meanwhile_has_no_text() -> None:
         return setup.engine.search(need.call)
 
     setup.search = without_the_third
-    answer = ask(setup, {"aggs": {"best": {"top_hits": {}}}, "size": 4})
+    answer = ask(setup, {**COMPLETION, "size": 4})
     scored = next(need for need in setup.needs if isinstance(need, NeedScores))
     assert [plain(document) for document in scored.documents] == ["a", "b", "d"]
     assert sorted(ids(answer.body)) == ["a", "b", "c", "d"]
@@ -137,7 +148,7 @@ def test_if_the_texts_cannot_be_had_the_page_is_the_engines() -> None:
         return error(400) if b'"_source":false' in need.call.body else setup.engine.search(need.call)
 
     setup.search = refuse_texts
-    answer = ask(setup, {"_source": ["name"], "size": 3})
+    answer = ask(setup, {**COMPLETION, "size": 3})
     assert ids(answer.body) == "abc"
     assert answer.outcome.status is Status.FALLBACK
     assert answer.outcome.reason is Reason.UPSTREAM_ERROR

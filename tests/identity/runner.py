@@ -13,11 +13,14 @@ from tests.identity.corpus import setup, teardown
 from tests.identity.scorer import MODEL, EngineOrder
 from tests.support import Answer, ProxyThread, ask
 
+GIB = 1 << 30
 RULES = (
-    Rule(model=MODEL, scores="keep", window=30),
-    Rule(model=MODEL, scores="replace", window=12, text=parse_template("{title} {body}")),
+    Rule(model=MODEL, scores="keep", window=30, two_phase_bytes=GIB),
+    Rule(model=MODEL, scores="replace", window=12, text=parse_template("{title} {body}"), two_phase_bytes=GIB),
+    Rule(model=MODEL, scores="keep", window=30, text=parse_template("{title} {body}"), two_phase_bytes=0),
 )
-"""Fields chosen by the query and the mapping, and fields given; pages within the window, across its end, behind it."""
+"""Fields chosen by the query and the mapping, and fields given; pages within the window, across its end, behind it; one
+search where that will do, and two wherever it can be."""
 
 
 @dataclass
