@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from tqdm import tqdm
@@ -39,12 +40,11 @@ def main() -> int:
             raise SuiteError(missing)
         files = suite_in(arguments.folder, arguments.api) if arguments.folder else opensearch_suite()
         cases, apis = read_cases(files.tests, arguments.only), read_apis(files.api)
-        with engine_for_suite(name) as engine:
-            if arguments.direct_only:
-                comparison = Runner(apis, engine.url, None).run(tqdm(cases, smoothing=0.05))
-            else:
-                with proxy_for_suite(engine, arguments.scored) as proxy:
-                    comparison = Runner(apis, engine.url, proxy.url).run(tqdm(cases, smoothing=0.05))
+        with ExitStack() as stack:
+            engine = stack.enter_context(engine_for_suite(name))
+            proxy = None if arguments.direct_only else stack.enter_context(proxy_for_suite(engine, arguments.scored))
+            runner = stack.enter_context(Runner(apis, engine.url, proxy.url if proxy else None))
+            comparison = runner.run(tqdm(cases, smoothing=0.05))
     except (SuiteError, EngineError, RuntimeError, OSError) as error:
         print(f"rest suite: {error}", file=sys.stderr)
         return 2
