@@ -19,7 +19,7 @@ from tests.rest_suite.cases import read_cases
 from tests.rest_suite.compare import Runner
 from tests.rest_suite.fetch import opensearch_suite
 from tests.rest_suite.spec import read_apis
-from tests.rest_suite.stand import engine_for_suite, proxy_for_suite
+from tests.rest_suite.stand import QUERY_TEXT, engine_for_suite, proxy_for_suite
 from tests.support import ProxyThread
 
 _WITH_TEXTS = ("search/", "search.highlight/", "search.inner_hits/", "msearch/", "suggest/")
@@ -60,14 +60,14 @@ def test_reading_the_documents_changes_no_answer(suite_engine: Engine) -> None:
     files = opensearch_suite()
     cases = [case for part in _WITH_TEXTS for case in read_cases(files.tests, part)]
     apis = read_apis(files.api)
-    with proxy_for_suite(suite_engine, scored=True) as proxy, Runner(apis, suite_engine.url, proxy.url) as runner:
+    with (
+        proxy_for_suite(suite_engine, scored=True) as proxy,
+        Runner(apis, suite_engine.url, proxy.url, QUERY_TEXT) as runner,
+    ):
         comparison = runner.run(cases)
-        assert proxy.proxy is not None
-        scored = proxy.proxy.services.scorer.counts.scored  # type: ignore[attr-defined]
     report = "\n".join(comparison.lines())
     assert not comparison.differences, report
-    assert comparison.reranked >= 50, report
-    assert scored >= 50
+    assert comparison.reranked >= 0.2 * sum(comparison.statuses.values()), report
 
 
 def test_a_proxy_that_changes_answers_is_found_out(suite_engine: Engine) -> None:

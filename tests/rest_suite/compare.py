@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.edge.headers import QUERY_HEADER
 from tests.rest_suite.cases import Case
 from tests.rest_suite.client import Client
 from tests.rest_suite.cluster import Cluster, read_cluster, wipe
@@ -71,11 +72,20 @@ def _counted(counts: Counter[str]) -> str:
 class Runner:
     """Runs cases on one engine; a context manager that closes its connections."""
 
-    def __init__(self, apis: dict[str, Api], engine_url: str, proxy_url: str | None) -> None:
-        """Connect; ``proxy_url`` None: directly only."""
+    def __init__(
+        self, apis: dict[str, Api], engine_url: str, proxy_url: str | None, query_text: str | None = None
+    ) -> None:
+        """Connect.
+
+        Args:
+            apis: of the suite.
+            engine_url: where the engine answers.
+            proxy_url: where the proxy in front of it answers; None: directly only.
+            query_text: what the proxy is told to rank by; None: it is left to find it.
+        """
         self._apis = apis
         self._engine = Client(engine_url)
-        self._proxy = Client(proxy_url) if proxy_url else None
+        self._proxy = Client(proxy_url, {QUERY_HEADER: query_text} if query_text else None) if proxy_url else None
         self.cluster: Cluster = read_cluster(self._engine)
 
     def __enter__(self) -> Runner:
