@@ -66,6 +66,7 @@ def test_reading_the_documents_changes_no_answer(suite_engine: Engine) -> None:
     ):
         comparison = runner.run(cases)
     report = "\n".join(comparison.lines())
+    print(report)
     assert not comparison.differences, report
     assert comparison.reranked >= 0.2 * sum(comparison.statuses.values()), report
 
@@ -81,5 +82,5 @@ def test_a_proxy_that_changes_answers_is_found_out(suite_engine: Engine) -> None
     apis = read_apis(files.api)
     with ProxyThread(settings, scorer) as proxy, Runner(apis, suite_engine.url, proxy.url) as runner:
         comparison = runner.run(read_cases(files.tests, "search/190_index_prefix_search"))
-    assert comparison.direct["passed"] == sum(comparison.direct.values()) > 0
+    assert comparison.direct["passed"] > comparison.proxied["passed"]
     assert comparison.differences
