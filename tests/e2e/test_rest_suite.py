@@ -19,7 +19,7 @@ from tests.rest_suite.cases import read_cases
 from tests.rest_suite.compare import Runner
 from tests.rest_suite.fetch import opensearch_suite
 from tests.rest_suite.spec import read_apis
-from tests.rest_suite.stand import engine_for_suite, proxy_for_suite
+from tests.rest_suite.stand import QUERY_TEXT, engine_for_suite, proxy_for_suite
 from tests.support import ProxyThread
 
 _WITH_TEXTS = ("search/", "search.highlight/", "search.inner_hits/", "msearch/", "suggest/")
@@ -39,11 +39,13 @@ def _suite_engine() -> Iterator[Engine]:
         yield engine
 
 
+@pytest.mark.slow
 def test_what_passes_directly_passes_through_the_proxy(suite_engine: Engine) -> None:
     files = opensearch_suite()
     cases = read_cases(files.tests)
-    with proxy_for_suite(suite_engine) as proxy:
-        comparison = Runner(read_apis(files.api), suite_engine.url, proxy.url).run(cases)
+    apis = read_apis(files.api)
+    with proxy_for_suite(suite_engine) as proxy, Runner(apis, suite_engine.url, proxy.url) as runner:
+        comparison = runner.run(cases)
     report = "\n".join(comparison.lines())
     print(report)
     assert not comparison.differences, report
@@ -57,14 +59,16 @@ def test_reading_the_documents_changes_no_answer(suite_engine: Engine) -> None:
     """Fields are added to the searches and taken out of the answers again, pages reach across the window's end."""
     files = opensearch_suite()
     cases = [case for part in _WITH_TEXTS for case in read_cases(files.tests, part)]
-    with proxy_for_suite(suite_engine, scored=True) as proxy:
-        comparison = Runner(read_apis(files.api), suite_engine.url, proxy.url).run(cases)
-        assert proxy.proxy is not None
-        scored = proxy.proxy.services.scorer.counts.scored  # type: ignore[attr-defined]
+    apis = read_apis(files.api)
+    with (
+        proxy_for_suite(suite_engine, scored=True) as proxy,
+        Runner(apis, suite_engine.url, proxy.url, QUERY_TEXT) as runner,
+    ):
+        comparison = runner.run(cases)
     report = "\n".join(comparison.lines())
+    print(report)
     assert not comparison.differences, report
-    assert comparison.reranked >= 50, report
-    assert scored >= 50
+    assert comparison.reranked >= 0.2 * sum(comparison.statuses.values()), report
 
 
 def test_a_proxy_that_changes_answers_is_found_out(suite_engine: Engine) -> None:
@@ -75,8 +79,8 @@ def test_a_proxy_that_changes_answers_is_found_out(suite_engine: Engine) -> None
     def scorer() -> ThreadScorer:
         return ThreadScorer({"base": DummyModel}, MemoryScoreCache(1000), 1)
 
-    with ProxyThread(settings, scorer) as proxy:
-        runner = Runner(read_apis(files.api), suite_engine.url, proxy.url)
+    apis = read_apis(files.api)
+    with ProxyThread(settings, scorer) as proxy, Runner(apis, suite_engine.url, proxy.url) as runner:
         comparison = runner.run(read_cases(files.tests, "search/190_index_prefix_search"))
-    assert comparison.direct["passed"] == sum(comparison.direct.values()) > 0
+    assert comparison.direct["passed"] > comparison.proxied["passed"]
     assert comparison.differences

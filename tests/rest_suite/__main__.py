@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,7 +14,7 @@ from tests.rest_suite.cases import read_cases
 from tests.rest_suite.compare import Runner
 from tests.rest_suite.fetch import SuiteError, opensearch_suite, suite_in
 from tests.rest_suite.spec import read_apis
-from tests.rest_suite.stand import engine_for_suite, proxy_for_suite
+from tests.rest_suite.stand import QUERY_TEXT, engine_for_suite, proxy_for_suite
 
 _NAMES = {"opensearch": "os"}
 
@@ -39,12 +40,12 @@ def main() -> int:
             raise SuiteError(missing)
         files = suite_in(arguments.folder, arguments.api) if arguments.folder else opensearch_suite()
         cases, apis = read_cases(files.tests, arguments.only), read_apis(files.api)
-        with engine_for_suite(name) as engine:
-            if arguments.direct_only:
-                comparison = Runner(apis, engine.url, None).run(tqdm(cases, smoothing=0.05))
-            else:
-                with proxy_for_suite(engine, arguments.scored) as proxy:
-                    comparison = Runner(apis, engine.url, proxy.url).run(tqdm(cases, smoothing=0.05))
+        with ExitStack() as stack:
+            engine = stack.enter_context(engine_for_suite(name))
+            proxy = None if arguments.direct_only else stack.enter_context(proxy_for_suite(engine, arguments.scored))
+            text = QUERY_TEXT if arguments.scored else None
+            runner = stack.enter_context(Runner(apis, engine.url, proxy.url if proxy else None, text))
+            comparison = runner.run(tqdm(cases, smoothing=0.05))
     except (SuiteError, EngineError, RuntimeError, OSError) as error:
         print(f"rest suite: {error}", file=sys.stderr)
         return 2

@@ -50,8 +50,9 @@ class Response:
 class Client:
     """A client of one engine, or of a proxy in front of it."""
 
-    def __init__(self, url: str) -> None:
-        """Connect at the first request."""
+    def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
+        """Connect at the first request; ``headers`` are sent with every request."""
+        self._headers = headers or {}
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
 
@@ -65,7 +66,8 @@ class Client:
         for attempt in (1, 2):
             reused = connection.sock is not None
             try:
-                connection.request(request.method, request.target, request.body, request.headers)
+                headers = {**self._headers, **request.headers}
+                connection.request(request.method, request.target, request.body, headers)
                 answer = connection.getresponse()
                 return Response(request.method, answer.status, tuple(answer.getheaders()), answer.read())
             except (http.client.HTTPException, OSError) as error:

@@ -29,6 +29,8 @@ from tests.rest_suite.values import (
 
 _EXPECTATIONS = ("catch", "warnings", "warnings_regex", "allowed_warnings", "allowed_warnings_regex")
 _ABOUT_THE_CALL = frozenset((*_EXPECTATIONS, "headers", "node_selector"))
+_WAIT_FOR_REPLICAS = "1s"
+"""Instead of 30 s: on a single node they never come."""
 _CONDITIONS = ("skip", "requires")
 _CATCHES = {
     "bad_request": 400,
@@ -166,6 +168,8 @@ class _Run:
         if api is None:
             raise Failure(f"the suite describes no API {name}")
         filled = self._stash.fill(arguments or {})
+        if filled.get("wait_for_active_shards") == "all" and "timeout" in api.params:
+            filled.setdefault("timeout", _WAIT_FOR_REPLICAS)
         catch = wanted.get("catch")
         try:
             request = api.request(filled)
@@ -173,8 +177,8 @@ class _Run:
             if catch == "param":
                 return
             raise
-        headers = {key: str(value) for key, value in (self._stash.fill(wanted.get("headers")) or {}).items()}
-        request.headers.update(headers)
+        for key, value in (self._stash.fill(wanted.get("headers")) or {}).items():
+            request.headers["Content-Type" if key.lower() == "content-type" else key] = str(value)
         response = self._client.send(request)
         self.exchanges.append(Exchange(name, str(request), response))
         self._response = response
