@@ -53,7 +53,7 @@ class FactsMemory:
         None: the credentials do not allow it, or there is no index yet.
         """
         target, options = _target_of(search)
-        key = (target, options, search.identity, tuple(names))
+        key = (target, options, search.identity, (*names, "OpenSearch" if opensearch else "Elasticsearch"))
         if key in self._checked:
             return self._checked[key]
         missing: tuple[str, ...] = ()

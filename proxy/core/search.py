@@ -7,7 +7,7 @@ I/O, so that a plain search, an item of a multi-search or an explained one take 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -325,6 +325,13 @@ def _added_fields(plan: Plan, template: Template) -> tuple[str, ...]:
     )
 
 
+def _with_parents(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the keys under which fields can stand in a hit: Elasticsearch puts nested ones under their object's."""
+    for path in paths:
+        steps = path.split(".")
+        yield from (".".join(steps[:count]) for count in range(1, len(steps) + 1))
+
+
 def _past_window(plan: Plan, rule: Rule) -> Generator[Need, Any, Result]:
     """Answer a page behind the window: the engine's own, its scores moved below the window's."""
     outcome = Outcome(Status.SKIPPED, Reason.PAST_WINDOW)
@@ -383,7 +390,7 @@ def _rerank_window(
     read: SearchAnswer,
 ) -> Generator[Need, Any, Page]:
     """Rank the window that has come and choose the client's page of it."""
-    writer = PageWriter(plan, rule, answer, read, frozenset(prepared.added_fields))
+    writer = PageWriter(plan, rule, answer, read, frozenset(_with_parents(prepared.added_fields)))
     seen = WindowTrace(read.hits[: plan.window])
     trace.hits = len(seen.hits)
     trace.decisions["window"] = seen
