@@ -50,7 +50,7 @@ def _values_at(values: Mapping[str, Any], path: str) -> Iterator[object]:
     """Yield a field's values: under its whole name, or (nested objects on Elasticsearch) below a part of it."""
     if path in values:
         found = values[path]
-        yield from found if isinstance(found, list) else (found,)
+        yield from found if isinstance(found, (list, tuple)) else (found,)
         return
     position = path.find(".")
     while position != -1:
