@@ -40,7 +40,7 @@ class Rule:
     html: bool = True
     long_text: Choice["cut", "chunks"] = "cut"
     max_chunks: int = 4
-    blend: float = 0.0
+    blend: float = 0.1
     blend_by: Choice["min_max", "z_score", "rrf"] = "min_max"
     rrf_k: int = 60
     scores: Choice["replace", "keep"] = "replace"

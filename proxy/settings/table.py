@@ -350,8 +350,9 @@ _RULE_KEYS = (
         _RULE,
         "blend",
         number(0, 1),
-        "The engine's share of the order, 0: the model alone. See `blend_by`.",
-        "0.0",
+        "The engine's share of the order, 0: the model alone, 1: the engine alone. See `blend_by`, and docs/model.md for "
+        "what which share is worth.",
+        "0.1",
     ),
     Setting(
         _RULE,

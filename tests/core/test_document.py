@@ -79,6 +79,7 @@ def test_html_is_read_as_text_unless_the_rule_says_otherwise() -> None:
     "values",
     [
         {"parts.name": ["sole", "lace"]},
+        {"parts.name": ("sole", "lace")},
         {"parts": [{"name": ["sole"]}, {"weight": [2]}, {"name": ["lace"]}]},
         {"parts": [{"name": ["sole", "lace"], "name.raw": ["x"]}]},
     ],
