@@ -7,11 +7,12 @@ I/O, so that a plain search, an item of a multi-search or an explained one take 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from proxy.core.doc_fields import choose_template
 from proxy.core.document import chunks, field_paths, render
@@ -51,6 +52,9 @@ IDENTITY = "identity"
 """The model that keeps the engine's order: everything is done but the scoring."""
 
 _MAX_PROBLEMS = 1000
+_LIMITS_KEPT_S = 600
+_TOO_WIDE = re.compile(rb"from \+ size must be less than or equal to: \[(\d{1,9})\]")
+"""What both engines say of a window above ``index.max_result_window``, as an error or among failed shards."""
 _NOT_OURS = frozenset({401, 403, 404, 429, 502, 503, 504})
 """Errors that no change of ours can have caused: they are passed on without asking a second time."""
 
@@ -65,6 +69,8 @@ class Context:
     """Whether the time for reranking is added to ``took``."""
     problems: LRUCache[str, str] = field(default_factory=lambda: LRUCache(_MAX_PROBLEMS))
     """What is wrong with a target for the rule that matches it, by target; for the health page."""
+    limits: TTLCache[str, int] = field(default_factory=lambda: TTLCache(_MAX_PROBLEMS, _LIMITS_KEPT_S))
+    """How many hits a target gives at most, where that is fewer than a window: ``index.max_result_window``."""
     sizes: HitSizes = field(default_factory=HitSizes)
     elasticsearch: bool | None = None
     """Which engine answers: Elasticsearch or OpenSearch; None: none has answered yet."""
@@ -144,6 +150,9 @@ def _rerank(search: Search, rule: Rule, context: Context, trace: Trace, taken: T
 
 
 def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGenerator:
+    narrow = context.limits.get(plan.search.target)
+    if narrow is not None and plan.page_end <= narrow:
+        plan = replace(plan, window=min(plan.window, narrow))
     trace.decisions["page"] = {"from": plan.page_from, "size": plan.page_size, "window": plan.window}
     ends_there = plan.takeover is not None and plan.takeover.rank_window is not None
     past_window = plan.page_from >= plan.window and not ends_there
@@ -155,15 +164,53 @@ def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGen
         return Forwarded(Outcome(Status.SKIPPED, prepared), plan.own_call)
     if past_window:
         return (yield from _past_window(plan, rule))
+    try:
+        return (yield from _ask_and_rank(plan, rule, context, trace, prepared))
+    except _TooWide as too_wide:
+        # From now on every page of such searches has this window.
+        context.limits[plan.search.target] = too_wide.most
+        trace.decisions["page"]["window"] = min(plan.window, too_wide.most)
+        narrower = replace(plan, window=min(plan.window, too_wide.most))
+        if plan.page_from >= narrower.window:
+            return (yield from _past_window(narrower, rule))
+        return (yield from _ask_and_rank(narrower, rule, context, trace, prepared, may_narrow=False))
+
+
+class _TooWide(Exception):
+    """An index gives fewer hits than the window holds."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"at most {most} hits")
+        self.most = most
+
+
+def _ask_and_rank(
+    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared, may_narrow: bool = True
+) -> RerankGenerator:
+    """Ask in one phase or in two.
+
+    Raises:
+        _TooWide: ``may_narrow``, and the window is larger than an index allows.
+    """
     shape = plan.shape()
-    if shape is not None and _in_two(shape, plan, rule, prepared, context):
+    in_two = shape is not None and _in_two(shape, plan, rule, prepared, context)
+    if in_two:
         trace.decisions["phases"] = 2
-        result = yield from _two_phases(plan, rule, context, trace, prepared)
+        result = yield from _two_phases(plan, rule, context, trace, prepared, may_narrow)
         if result is not None:
             return result
-        context.sizes.refuse(shape)
     trace.decisions["phases"] = 1
-    return (yield from _one_phase(plan, rule, context, trace, prepared, shape))
+    result = yield from _one_phase(plan, rule, context, trace, prepared, shape, may_narrow)
+    if in_two and shape is not None and isinstance(result, Rewritten):
+        context.sizes.refuse(shape)
+    return result
+
+
+def _check_width(plan: Plan, answer: UpstreamAnswer, may_narrow: bool) -> None:
+    """Raise `_TooWide` where an answer complains of a window that only ours is too large for."""
+    match = _TOO_WIDE.search(answer.body) if may_narrow and answer.failure is None else None
+    if match and plan.page_end <= int(match[1]) < plan.reach:
+        raise _TooWide(int(match[1]))
 
 
 def _in_two(shape: Shape, plan: Plan, rule: Rule, prepared: _Prepared, context: Context) -> bool:
@@ -173,7 +220,7 @@ def _in_two(shape: Shape, plan: Plan, rule: Rule, prepared: _Prepared, context: 
 
 
 def _two_phases(
-    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared
+    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared, may_narrow: bool
 ) -> Generator[Need, Any, Result | None]:
     """Ask for the window bare, rank it, and ask for the page; None: it cannot be done so."""
     fields = () if prepared.template is None else field_paths(prepared.template)
@@ -182,6 +229,7 @@ def _two_phases(
     if isinstance(read, Relayed):
         return read
     if isinstance(read, Reason):
+        _check_width(plan, answer, may_narrow)
         return None
     bare = replace(prepared, added_fields=(), apart=())
     page = yield from _rerank_window(plan, rule, context, trace, bare, answer, read)
@@ -201,7 +249,13 @@ def _two_phases(
 
 
 def _one_phase(
-    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared, shape: Shape | None
+    plan: Plan,
+    rule: Rule,
+    context: Context,
+    trace: Trace,
+    prepared: _Prepared,
+    shape: Shape | None,
+    may_narrow: bool,
 ) -> RerankGenerator:
     """Ask for the window as the client asks for his page, rank it and cut the page out of it."""
     answer = yield from _ask(plan.widened_call(prepared.added_fields), context, trace, "upstream")
@@ -209,6 +263,7 @@ def _one_phase(
     if isinstance(read, Relayed):
         return read
     if isinstance(read, Reason):
+        _check_width(plan, answer, may_narrow)
         outcome, call = Outcome(Status.FALLBACK, read), _second_call(plan, answer)
         context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page, own_bytes=call is None))
         return Forwarded(outcome, call)

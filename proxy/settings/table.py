@@ -350,7 +350,7 @@ _RULE_KEYS = (
         _RULE,
         "blend",
         number(0, 1),
-        "The engine's share of the order, 0: the model alone, 1: the engine alone. See `blend_by`, and docs/model.md for "
+        "The engine's share of the order, 0: the model alone, 1: the engine alone. See `blend_by`; docs/model.md says "
         "what which share is worth.",
         "0.1",
     ),

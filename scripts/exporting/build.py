@@ -21,7 +21,7 @@ from .feeds import Feeds, activations, logits_of, make_feeds, milliseconds
 from .first_token import keep_first_token
 from .smoothing import smooth
 from .source import export_graph, fuse, gap_to_torch, original_tokenizer, write_companions, write_pruned
-from .split import split_norms
+from .split import split_last_attention, split_norms
 from .vocabulary import prune, read_corpus
 
 _LARGEST_REWRITING_GAP = 1e-4
@@ -146,7 +146,7 @@ def _split(path: Path) -> list[str]:
     opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
     if opset < _LAYER_NORMALIZATION_OPSET:
         return [f"fused nodes: kept, as opset {opset} has no LayerNormalization"]
-    count = split_norms(model)
+    count = split_norms(model) + split_last_attention(model)
     onnx.save(model, path)
     return [f"fused nodes: {count} written apart, which the runtime computes faster"]
 

@@ -14,7 +14,6 @@ from tests.engines import Engine
 from tests.support import ProxyThread
 from tests.support_shop import proxy_for
 
-
 _OURS = frozenset({"ext.rerank"})
 """What is meant for us alone: the engine refuses it where it stands alone."""
 

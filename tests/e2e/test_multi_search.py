@@ -87,7 +87,7 @@ BODIES: dict[str, tuple[str, bytes, str]] = {
     "all by an empty name": (
         "/multi-a/_msearch",
         ndjson({"index": ""}, MATCH),
-        "items=1; fallback=1",
+        "items=1; full=1",
     ),  # multi-narrow is among them
     "blank header": ("/multi-a/_msearch", ndjson({}, MATCH, b" ", TITLE), "items=2; full=2"),
     "no last line's end": ("/multi-a/_msearch", ndjson({}, MATCH)[:-1], ""),
@@ -124,11 +124,11 @@ BODIES: dict[str, tuple[str, bytes, str]] = {
     "pretty": ("/multi-a/_msearch?pretty", ndjson({}, MATCH, {}, TITLE), "items=2; full=2"),
     "filter_path": ("/multi-a/_msearch?filter_path=responses.hits.total", ndjson({}, MATCH), ""),
     "size in the URL": ("/multi-a/_msearch?size=3", ndjson({}, MATCH), ""),
-    "window too large for an index": ("/multi-narrow/_msearch", ndjson({}, NARROW, {}, NARROW), "items=2; fallback=2"),
+    "window too large for an index": ("/multi-narrow/_msearch", ndjson({}, NARROW, {}, NARROW), "items=2; full=2"),
     "one of two too large": (
         "/_msearch",
         ndjson({"index": "multi-a"}, MATCH, {"index": "multi-narrow"}, NARROW),
-        "items=2; full=1; fallback=1",
+        "items=2; full=2",
     ),
 }
 
