@@ -51,7 +51,7 @@ def indices(engine: Engine) -> Iterator[None]:
 @pytest.fixture
 def proxy(engine: Engine) -> Iterator[ProxyThread]:
     """A fresh one: it has learnt nothing yet."""
-    rule = Rule(target="*", window=100, budget_ms=600_000, text=parse_template("{title}"))
+    rule = Rule(target="*", window=200, budget_ms=600_000, text=parse_template("{title}"))
     with proxy_for(engine.url, rule) as running:
         yield running
 
