@@ -103,7 +103,7 @@ def _plain(value: object, limit: int, html: bool) -> str:
     if isinstance(value, bool) or value is None:
         return ""
     if html and isinstance(value, str):
-        value = strip_html(value[: _MARKUP_SHARE * 2 * limit])
+        value = strip_html(value[: _MARKUP_SHARE * 2 * limit], 2 * limit)
     if isinstance(value, (str, int, float)):
         # White space can be longer than what is left of it: twice the limit is read.
         return " ".join(str(value)[: 2 * limit].split())
