@@ -23,21 +23,27 @@ _CLOSED = re.compile(r"""</([A-Za-z][^\s/<>"'&=]*)\s*>""")
 
 _UNREAD = frozenset({"head", "iframe", "noscript", "script", "style", "svg", "template"})
 _ENDS = {name: re.compile(rf"</{name}[^<>]*>", re.IGNORECASE) for name in _UNREAD}
-_INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark math nobr q rp rt ruby s samp small "
-    "span strike strong sub sup time tt u var wbr".split()
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_INLINE = _words(
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark math nobr q rp rt ruby s "
+    "samp small span strike strong sub sup time tt u var wbr"
 )
 """Elements in the middle of words; all others part what stands before them from what stands behind."""
 _ELEMENTS = (
-    frozenset(
-        "address applet area article aside audio base basefont blockquote body br button canvas caption center col colgroup "
-        "datalist dd details dialog dir div dl dt embed fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 "
-        "h5 h6 header hgroup hr html img input legend li link main map menu meta meter nav noframes object ol optgroup "
-        "option output p param picture pre progress search section select slot source summary table tbody td textarea "
-        "tfoot th thead title tr track ul video".split()
-    )
-    | _INLINE
+    _INLINE
     | _UNREAD
+    | _words(
+        "address applet area article aside audio base basefont blockquote body br button canvas caption center col "
+        "colgroup datalist dd details dialog dir div dl dt embed fieldset figcaption figure footer form frame "
+        "frameset h1 h2 h3 h4 h5 h6 header hgroup hr html img input legend li link main map menu meta meter nav "
+        "noframes object ol optgroup option output p param picture pre progress search section select slot source "
+        "summary table tbody td textarea tfoot th thead title tr track ul video"
+    )
 )
 
 

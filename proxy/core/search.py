@@ -14,10 +14,12 @@ from typing import Any
 
 from cachetools import LRUCache, TTLCache
 
+from proxy.core.by_index import group_hits, needs_groups
 from proxy.core.doc_fields import choose_template
 from proxy.core.document import chunks, field_paths, render
-from proxy.core.facts import FactsMemory, TargetCheck
-from proxy.core.mapping import MappingFacts, name_matches
+from proxy.core.facts import FactsMemory
+from proxy.core.lookups import check_target, look_up
+from proxy.core.mapping import name_matches
 from proxy.core.messages import (
     Forwarded,
     Need,
@@ -44,6 +46,7 @@ from proxy.core.rawjson import JsonError
 from proxy.core.request import Plan, is_json_type, read_search
 from proxy.core.response import Hit, SearchAnswer, error_body, hits_digest
 from proxy.core.takeover import Takeover, TakeoverError, elastic_scores, take_over
+from proxy.core.target_check import TargetCheck
 from proxy.core.two_phase import HitSizes, Shape, counterparts
 from proxy.scorer.types import Document, ScoreResult
 from proxy.settings import Rule, Template
@@ -101,6 +104,8 @@ class _Prepared:
     """Fields that only we ask for."""
     apart: tuple[str, ...] = ()
     """Fields that a search of its own is to fetch, since they would show in the answer to the client's."""
+    by_index: TargetCheck | None = None
+    """Set: the texts do not all stand in ``_source``, so that a search for each kind of index is to fetch them."""
 
 
 def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> RerankGenerator:
@@ -303,74 +308,36 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
         return Reason.NO_QUERY_TEXT
     trace.decisions["query_text"] = {"text": query.text, "source": query.source}
     template = rule.text
-    checked = yield from _check(plan, context, trace, () if template is None else field_paths(template))
+    defined = {name for key in ("runtime_mappings", "derived") for name in plan.body.get(key) or ()}
+    named = () if template is None else tuple(name for name in field_paths(template) if name not in defined)
+    checked = yield from check_target(plan.search, named, context.facts, context.problems, trace)
     pipeline = plan.search.params.as_dict().get("search_pipeline", plan.body.get("search_pipeline"))
-    if checked.pipeline and pipeline != "_none":
+    if checked.indices.pipeline and pipeline != "_none":
         return Reason.PIPELINE
-    if checked.without_source or (template is not None and set(checked.missing) == set(field_paths(template))):
-        return Reason.TEXT_UNAVAILABLE
     if template is None:
-        facts = yield from _look_up(plan.search, context, trace)
-        if facts is None or not facts.without_source:
-            template = choose_template(query.clauses, facts, rule.document_tokens)
+        facts = yield from look_up(plan.search, context.facts, trace)
+        template = choose_template(query.clauses, facts, rule.document_tokens)
         trace.decisions["mapping"] = "read" if facts is not None else "not readable with the search's credentials"
-    if template is None:
+        hidden = facts is not None and facts.without_source and not checked.indices.names
+        if template is None or hidden:
+            return Reason.TEXT_UNAVAILABLE
+        named = tuple(name for name in field_paths(template) if name not in defined)
+        checked = yield from check_target(plan.search, named, context.facts, context.problems, trace, chosen=True)
+    names = field_paths(template)
+    if checked.textless and len(named) == len(names):
         return Reason.TEXT_UNAVAILABLE
     trace.decisions["text"] = str(template)
+    if needs_groups(checked, context.elasticsearch) and "retriever" not in plan.body:
+        trace.decisions["text_from"] = {
+            index: {name: f"{origin.kind}: {origin.name}" for name, origin in origins.items()}
+            for index, origins in checked.origins.items()
+        }
+        return _Prepared(query.text, template, (), by_index=checked)
     added = _added_fields(plan, template)
     shown = plan.asked_fields and any("." in path for path in added)
     if added and (shown or plan.fields_would_show(context.elasticsearch)):
-        return _Prepared(query.text, template, (), field_paths(template))
+        return _Prepared(query.text, template, (), names)
     return _Prepared(query.text, template, added)
-
-
-def _check(plan: Plan, context: Context, trace: Trace, names: tuple[str, ...]) -> Generator[Need, Any, TargetCheck]:
-    """Look up whether the target's hits have these fields, and keep for the health page what is wrong."""
-    defined = {name for key in ("runtime_mappings", "derived") for name in plan.body.get(key) or ()}
-    wanted = tuple(name for name in names if name not in defined)
-    lookup = context.facts.check(plan.search, wanted, context.elasticsearch is False)
-    checked: TargetCheck | None
-    try:
-        need = next(lookup)
-        while True:
-            answer: UpstreamAnswer = yield need
-            trace.add_time("mapping", answer.started, answer.finished)
-            need = lookup.send(answer)
-    except StopIteration as found:
-        checked = found.value
-    if checked is None:
-        return TargetCheck()
-    subject = f"target {plan.search.target or plan.search.params.as_dict().get('index', '_all')}"
-    sentences = describe_check(checked)
-    if sentences:
-        context.problems[subject] = sentences
-        trace.warnings.append((f"{subject}: {sentences}", "set the rule's text to fields that its indices have"))
-    else:
-        context.problems.pop(subject, None)
-    return checked
-
-
-def describe_check(checked: TargetCheck) -> str:
-    """Return in words what is wrong with a target for the rule that matches it; empty: nothing."""
-    if checked.without_source:
-        return "_source is disabled, so that there is no text to score"
-    if checked.missing:
-        return f"no index has the field {', '.join(checked.missing)} of the rule's text"
-    return ""
-
-
-def _look_up(search: Search, context: Context, trace: Trace) -> Generator[Need, Any, MappingFacts | None]:
-    """Look the mapping's facts up and note how long the engine took for it."""
-    lookup = context.facts.look_up(search)
-    try:
-        need = next(lookup)
-        while True:
-            answer: UpstreamAnswer = yield need
-            trace.add_time("mapping", answer.started, answer.finished)
-            need = lookup.send(answer)
-    except StopIteration as found:
-        facts: MappingFacts | None = found.value
-        return facts
 
 
 def _added_fields(plan: Plan, template: Template) -> tuple[str, ...]:
@@ -459,6 +426,8 @@ def _rerank_window(
             context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
             return writer.engine_order(outcome)
         values = fetched
+    elif prepared.by_index is not None:
+        values = yield from _fetch_by_index(plan, seen.hits, prepared.template, prepared.by_index, trace)
     seen.documents = [render(prepared.template, one, rule.document_tokens, rule.html) for one in values]
     if 2 * len(seen.texts) < len(seen.hits):
         outcome = Outcome(Status.SKIPPED, Reason.NO_TEXT)
@@ -505,6 +474,20 @@ def _fetch_texts(
     if not isinstance(read, SearchAnswer):
         return Reason.UPSTREAM_ERROR if isinstance(read, Relayed) else read
     found = {hit.identity: hit.fields for hit in read.hits}
+    return [found.get(hit.identity, {}) for hit in hits]
+
+
+def _fetch_by_index(
+    plan: Plan, hits: list[Hit], template: Template, check: TargetCheck, trace: Trace
+) -> Generator[Need, Any, list[dict[str, Any]]]:
+    """Fetch the texts of hits whose indices keep them in different places; what cannot be had is no text."""
+    found: dict[tuple[bytes | None, ...], dict[str, Any]] = {}
+    for group in group_hits(hits, field_paths(template), check):
+        answer: UpstreamAnswer = yield NeedSearch(plan.group_call(group))
+        trace.add_time("texts", answer.started, answer.finished)
+        read = _read_answer(answer, plan)
+        if isinstance(read, SearchAnswer):
+            found.update((hit.identity, group.values(hit.fields)) for hit in read.hits)
     return [found.get(hit.identity, {}) for hit in hits]
 
 

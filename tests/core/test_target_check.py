@@ -9,23 +9,35 @@ import pytest
 
 from proxy.core.facts import FactsMemory
 from proxy.core.messages import Forwarded, NeedLookup, NeedScores, Reason, Rewritten, UpstreamAnswer
+from proxy.core.target_check import SETTINGS_API
 from proxy.scorer.types import ScoreResult
 from proxy.settings import Rule, parse_template
 from tests.core.fake_engine import FINISHED, Setup, error, make_context, make_search, ok, plain
 from tests.core.one_search import QUERY, make
 
+INDICES = [f"{SETTINGS_API}?", "_mapping?filter_path=**._source"]
 
-def setup_for(text: str, fields: list[str], settings: Any = None, mapping: Any = None, **rule: Any) -> Setup:
-    """Return a setup whose engine has these fields."""
-    caps = {"indices": ["products"], "fields": {name: {"text": {}} for name in fields}}
+
+def setup_for(
+    text: str,
+    fields: list[str] | dict[str, str],
+    settings: Any = None,
+    mapping: Any = None,
+    origins: Any = None,
+    **rule: Any,
+) -> Setup:
+    """Return a setup whose engine has these fields; with their types, or all are texts."""
+    types = fields if isinstance(fields, dict) else dict.fromkeys(fields, "text")
+    caps = {"indices": ["products"], "fields": {name: {kind: {}} for name, kind in types.items()}}
     answers = {
         "_field_caps": caps,
-        "_settings/index.search.default_pipeline": settings or {},
+        SETTINGS_API: settings or {"products": {"settings": {"index": {"uuid": "x"}}}},
         "_mapping": mapping or {},
     }
 
     def look_up(need: NeedLookup) -> UpstreamAnswer:
-        return ok(json.dumps(answers[need.api]).encode())
+        answer = origins or {} if need.api.startswith("_mapping/field/") else answers[need.api]
+        return ok(json.dumps(answer).encode())
 
     context = make_context(facts=FactsMemory)
     return make(rule=Rule(text=parse_template(text), window=4, **rule), context=context, look_up=look_up)
@@ -41,7 +53,7 @@ def test_all_fields_exist() -> None:
     for _ in range(3):
         assert isinstance(setup.run(make_search({"query": QUERY})), Rewritten)
         seen.append(lookups(setup))
-    assert seen == [["_field_caps?fields=title"], [], []]
+    assert seen == [["_field_caps?fields=title", *INDICES], [], []]
     assert not setup.context.problems
     assert not setup.trace.warnings
 
@@ -78,7 +90,7 @@ def test_none_of_them_exists() -> None:
 def test_a_field_that_the_search_itself_defines_exists() -> None:
     setup = setup_for("{title} {mine}", ["title"])
     setup.run(make_search({"query": QUERY, "runtime_mappings": {"mine": {"type": "keyword"}}}))
-    assert lookups(setup) == ["_field_caps?fields=title"]
+    assert lookups(setup) == ["_field_caps?fields=title", *INDICES]
     assert not setup.context.problems
 
 
@@ -93,7 +105,7 @@ def test_what_cannot_be_found_out_stops_nothing(answer: UpstreamAnswer) -> None:
 
 
 def settings(pipeline: str) -> dict[str, Any]:
-    return {"products": {"settings": {"index": {"search": {"default_pipeline": pipeline}}}}, "other": {"settings": {}}}
+    return {"products": {"settings": {"index": {"search": {"default_pipeline": pipeline}}}}}
 
 
 def test_on_opensearch_a_default_pipeline_is_not_reranked_behind() -> None:
