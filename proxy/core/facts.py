@@ -61,7 +61,7 @@ class FactsMemory:
         key = (target, options, search.identity.hex())
         caps = Caps()
         if names and all_named:
-            asked = "fields=" + quote(",".join(asked_of_caps(names)), safe=",")
+            asked = "fields=" + quote(",".join(asked_of_caps(names)), safe=",*")
             lookup = NeedLookup(target, "_field_caps", Params("&".join(filter(None, [asked, options]))))
             told = yield from self._kept_answer((*key, "caps", *names), lookup, lambda body: read_caps(body, names))
             if told is None:

@@ -8,7 +8,7 @@ I/O, so that a plain search, an item of a multi-search or an explained one take 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from cachetools import LRUCache, TTLCache
 
 from proxy.core.by_index import group_hits, needs_groups
 from proxy.core.doc_fields import choose_template
-from proxy.core.document import chunks, field_paths, render
+from proxy.core.document import field_paths, render
 from proxy.core.facts import FactsMemory
 from proxy.core.lookups import check_target, look_up
 from proxy.core.mapping import name_matches
@@ -428,7 +428,7 @@ def _rerank_window(
         values = fetched
     elif prepared.by_index is not None:
         values = yield from _fetch_by_index(plan, seen.hits, prepared.template, prepared.by_index, trace)
-    seen.documents = [render(prepared.template, one, rule.document_tokens, rule.html) for one in values]
+    seen.documents = [render(prepared.template, one, rule.document_tokens * rule.chunks, rule.html) for one in values]
     if 2 * len(seen.texts) < len(seen.hits):
         outcome = Outcome(Status.SKIPPED, Reason.NO_TEXT)
         _warn_no_text(trace, seen.hits, prepared.template)
@@ -441,10 +441,8 @@ def _rerank_window(
     if known is not None:
         return _as_remembered(writer, seen, known)
     deadline = answer.finished + rule.budget_ms / 1000
-    parts = [_parts(document, rule) for document in seen.texts]
-    asked = [chunk for part in parts for chunk in part]
-    result: ScoreResult = yield NeedScores(rule.model, prepared.query, asked, rule.document_tokens, deadline)
-    scored = _best_of(result, [len(part) for part in parts])
+    need = NeedScores(rule.model, prepared.query, seen.texts, rule.document_tokens, deadline, rule.chunks)
+    scored: ScoreResult = yield need
     trace.add_time("score", scored.started, scored.finished)
     trace.cached = scored.cached
     if scored.error is not None:
@@ -489,25 +487,6 @@ def _fetch_by_index(
         if isinstance(read, SearchAnswer):
             found.update((hit.identity, group.values(hit.fields)) for hit in read.hits)
     return [found.get(hit.identity, {}) for hit in hits]
-
-
-def _parts(document: Document, rule: Rule) -> list[Document]:
-    if rule.long_text == "cut":
-        return [document]
-    return chunks(document, rule.document_tokens, rule.max_chunks)
-
-
-def _best_of(result: ScoreResult, counts: Sequence[int]) -> ScoreResult:
-    """Return for each document the best logit of its chunks; None where one of them has none."""
-    if len(counts) == len(result.logits):
-        return result
-    logits: list[float | None] = []
-    start = 0
-    for count in counts:
-        part = [logit for logit in result.logits[start : start + count] if logit is not None]
-        logits.append(max(part) if len(part) == count else None)
-        start += count
-    return replace(result, logits=logits)
 
 
 def _as_remembered(writer: PageWriter, seen: WindowTrace, known: Remembered) -> Page:

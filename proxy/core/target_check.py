@@ -143,8 +143,11 @@ class TargetCheck:
 
 
 def asked_of_caps(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names to ask ``_field_caps`` for: the fields and the objects that they lie in."""
-    return tuple(dict.fromkeys(one for name in names for one in (name, *parents(name))))
+    """Return the names to ask ``_field_caps`` for: the fields, what lies below them, and the objects that they lie in.
+
+    An object is only told of beside its fields.
+    """
+    return tuple(dict.fromkeys(one for name in names for one in (name, f"{name}.*", *parents(name))))
 
 
 def read_caps(body: bytes | None, names: Sequence[str]) -> Caps | None:
@@ -158,9 +161,15 @@ def read_caps(body: bytes | None, names: Sequence[str]) -> Caps | None:
         return None
     none: frozenset[str] = frozenset()
     above = {name: none.union(*(types.get(parent, none) for parent in parents(name))) for name in names}
+    objects = tuple(
+        name
+        for name in names
+        if types.get(name, none) <= _OBJECTS and (name in types or any(one.startswith(f"{name}.") for one in types))
+    )
+    there = {name for name in names if name in types or above[name] & _OPEN_OBJECTS}
     return Caps(
-        missing=tuple(name for name in names if name not in types and not above[name] & _OPEN_OBJECTS),
-        objects=tuple(name for name in names if name in types and types[name] <= _OBJECTS),
+        missing=tuple(name for name in names if name not in there and name not in objects),
+        objects=objects,
         nested=tuple(name for name in names if "nested" in above[name]),
     )
 

@@ -53,7 +53,7 @@ def test_all_fields_exist() -> None:
     for _ in range(3):
         assert isinstance(setup.run(make_search({"query": QUERY})), Rewritten)
         seen.append(lookups(setup))
-    assert seen == [["_field_caps?fields=title", *INDICES], [], []]
+    assert seen == [["_field_caps?fields=title,title.*", *INDICES], [], []]
     assert not setup.context.problems
     assert not setup.trace.warnings
 
@@ -90,7 +90,7 @@ def test_none_of_them_exists() -> None:
 def test_a_field_that_the_search_itself_defines_exists() -> None:
     setup = setup_for("{title} {mine}", ["title"])
     setup.run(make_search({"query": QUERY, "runtime_mappings": {"mine": {"type": "keyword"}}}))
-    assert lookups(setup) == ["_field_caps?fields=title", *INDICES]
+    assert lookups(setup) == ["_field_caps?fields=title,title.*", *INDICES]
     assert not setup.context.problems
 
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_found_out_stops_nothing(answer: UpstreamAnswer) -> None:
 
 
 def settings(pipeline: str) -> dict[str, Any]:
-    return {"products": {"settings": {"index": {"search": {"default_pipeline": pipeline}}}}}
+    return {"products": {"settings": {"index": {"search": {"default_pipeline": pipeline}}}}, "other": {"settings": {}}}
 
 
 def test_on_opensearch_a_default_pipeline_is_not_reranked_behind() -> None:
@@ -121,36 +121,21 @@ def test_on_opensearch_a_default_pipeline_is_not_reranked_behind() -> None:
 def test_on_opensearch_an_index_without_source_is_left_alone() -> None:
     off = {"products": {"mappings": {"_source": {"enabled": False}}}}
     for mapping, reason in ((off, Reason.TEXT_UNAVAILABLE), ({}, None)):
-        setup = setup_for("{title}", ["title"], settings("_none"), mapping)
+        setup = setup_for("{title}", ["title"], None, mapping)
         setup.context.elasticsearch = False
         result = setup.run(make_search({"query": QUERY}))
         assert result.outcome.reason is reason
         assert bool(setup.context.problems) is (reason is not None)
 
 
-def test_the_best_part_of_a_long_text_counts() -> None:
-    setup = setup_for("{title}", ["title"], long_text="chunks", document_tokens=16, max_chunks=3)
-    setup.engine.hits = setup.engine.hits[:2]
-    setup.engine.hits[1].fields["title"][0] = " ".join(["filler"] * 15 + ["wanted"])  # type: ignore[index]
-    asked: list[list[str]] = []
-
-    def score(need: NeedScores) -> ScoreResult:
-        asked.append([plain(document) for document in need.documents])
-        return ScoreResult(
-            [1.0 if "wanted" in text else 0.0 for text in asked[-1]], started=FINISHED, finished=FINISHED
-        )
-
-    setup.score = score
-    result = setup.run(make_search({"query": QUERY}))
-    assert isinstance(result, Rewritten)
-    assert [len(texts) for texts in asked] == [3]  # one of the short text, two of the long one
-    assert [hit["_id"] for hit in json.loads(result.body)["hits"]["hits"]] == ["b", "a"]
-
-
-def test_a_part_that_was_not_scored_leaves_the_hit_unscored() -> None:
-    setup = setup_for("{title}", ["title"], long_text="chunks", document_tokens=16)
-    setup.engine.hits = setup.engine.hits[:2]
-    setup.engine.hits[1].fields["title"][0] = " ".join(["filler"] * 30)  # type: ignore[index]
-    setup.score = lambda need: ScoreResult([0.0, 5.0, *[None] * (len(need.documents) - 2)], finished=FINISHED)
-    result = setup.run(make_search({"query": QUERY}))
-    assert str(result.outcome) == "partial; reason=budget; scored=1/2"
+def test_a_rule_for_long_texts_reads_as_far_as_its_parts_go() -> None:
+    long_text = " ".join(["filler"] * 300 + ["wanted"])
+    for long, most in (("cut", 1), ("chunks", 30)):
+        setup = setup_for("{title}", ["title"], long_text=long, document_tokens=16, max_chunks=30)
+        setup.engine.hits = setup.engine.hits[:2]
+        setup.engine.hits[1].fields["title"][0] = long_text  # type: ignore[index]
+        setup.score = lambda need: ScoreResult([0.0] * len(need.documents), finished=FINISHED)
+        setup.run(make_search({"query": QUERY}))
+        (need,) = [need for need in setup.needs if isinstance(need, NeedScores)]
+        assert need.max_chunks == most
+        assert plain(need.documents[1]).endswith("wanted") is (long == "chunks")
