@@ -19,9 +19,10 @@ class Group:
 
     fields: tuple[str, ...]
     """To be read from ``_source``."""
-    origins: Mapping[str, Origin]
+    origins: Mapping[str, Origin] = field(default_factory=dict)
     """Fields to be read elsewhere."""
     hits: list[Hit] = field(default_factory=list)
+    """Empty: all."""
 
     def sections(self) -> dict[str, list[str]]:
         """Return the sections of a search that ask for the texts; empty: there are none."""

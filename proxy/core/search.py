@@ -14,7 +14,7 @@ from typing import Any
 
 from cachetools import LRUCache, TTLCache
 
-from proxy.core.by_index import group_hits, needs_groups
+from proxy.core.by_index import Group, group_hits, needs_groups
 from proxy.core.doc_fields import choose_template
 from proxy.core.document import field_paths, render
 from proxy.core.facts import FactsMemory
@@ -419,15 +419,13 @@ def _rerank_window(
     if not seen.hits or prepared.template is None:
         return writer.engine_order(Outcome(Status.FULL))
     values = [hit.fields for hit in seen.hits]
-    if prepared.apart:
-        fetched = yield from _fetch_texts(plan, seen.hits, prepared.apart, trace)
+    if prepared.apart or prepared.by_index is not None:
+        fetched = yield from _fetch_texts(plan, seen.hits, prepared, trace)
         if isinstance(fetched, Reason):
             outcome = Outcome(Status.FALLBACK, fetched)
             context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
             return writer.engine_order(outcome)
         values = fetched
-    elif prepared.by_index is not None:
-        values = yield from _fetch_by_index(plan, seen.hits, prepared.template, prepared.by_index, trace)
     seen.documents = [render(prepared.template, one, rule.document_tokens * rule.chunks, rule.html) for one in values]
     if 2 * len(seen.texts) < len(seen.hits):
         outcome = Outcome(Status.SKIPPED, Reason.NO_TEXT)
@@ -463,29 +461,21 @@ def _rerank_window(
 
 
 def _fetch_texts(
-    plan: Plan, hits: list[Hit], names: tuple[str, ...], trace: Trace
+    plan: Plan, hits: list[Hit], prepared: _Prepared, trace: Trace
 ) -> Generator[Need, Any, list[dict[str, Any]] | Reason]:
-    """Fetch the fields of the hits by a search of their own; a hit that it no longer finds has none."""
-    answer: UpstreamAnswer = yield NeedSearch(plan.texts_call(names))
-    trace.add_time("texts", answer.started, answer.finished)
-    read = _read_answer(answer, plan)
-    if not isinstance(read, SearchAnswer):
-        return Reason.UPSTREAM_ERROR if isinstance(read, Relayed) else read
-    found = {hit.identity: hit.fields for hit in read.hits}
-    return [found.get(hit.identity, {}) for hit in hits]
-
-
-def _fetch_by_index(
-    plan: Plan, hits: list[Hit], template: Template, check: TargetCheck, trace: Trace
-) -> Generator[Need, Any, list[dict[str, Any]]]:
-    """Fetch the texts of hits whose indices keep them in different places; what cannot be had is no text."""
+    """Fetch the fields of the hits by searches of their own; a hit that those no longer find has none."""
+    groups = [Group(prepared.apart)]
+    if prepared.by_index is not None and prepared.template is not None:
+        groups = group_hits(hits, field_paths(prepared.template), prepared.by_index)
     found: dict[tuple[bytes | None, ...], dict[str, Any]] = {}
-    for group in group_hits(hits, field_paths(template), check):
-        answer: UpstreamAnswer = yield NeedSearch(plan.group_call(group))
+    for group in groups:
+        call = plan.group_call(group) if group.hits else plan.texts_call(group.fields)
+        answer: UpstreamAnswer = yield NeedSearch(call)
         trace.add_time("texts", answer.started, answer.finished)
         read = _read_answer(answer, plan)
-        if isinstance(read, SearchAnswer):
-            found.update((hit.identity, group.values(hit.fields)) for hit in read.hits)
+        if not isinstance(read, SearchAnswer):
+            return Reason.UPSTREAM_ERROR if isinstance(read, Relayed) else read
+        found.update((hit.identity, group.values(hit.fields)) for hit in read.hits)
     return [found.get(hit.identity, {}) for hit in hits]
 
 
