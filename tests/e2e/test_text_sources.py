@@ -12,7 +12,7 @@ import pytest
 from proxy.settings import Rule, parse_template
 from tests.engines import Engine
 from tests.support import ProxyThread, ask
-from tests.support_shop import ids, proxy_for, send
+from tests.support_shop import NDJSON, ids, proxy_for, send
 
 pytestmark = pytest.mark.engine
 
@@ -129,6 +129,18 @@ def test_each_kind_of_index_in_its_own_way(engine: Engine) -> None:
         same_hits(engine, proxy, target, SEARCH)
         collapsed = {**SEARCH, "collapse": {"field": "title.whole"}}
         assert len(texts(explained(proxy, target, collapsed))) == len(TITLES)
+
+
+def test_items_of_a_multi_search(engine: Engine) -> None:
+    targets = ["sources-none", "sources-usual,sources-none"]
+    lines = [line for target in targets for line in ({"index": target}, SEARCH)]
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    with proxy_for(engine.url, rule_for("{title}")) as proxy:
+        answer = ask(proxy.url, "POST", "/_msearch", body, NDJSON)
+        assert answer.header("X-Rerank-Status") == "items=2; full=2"
+        for item, target in zip(json.loads(answer.body)["responses"], targets, strict=True):
+            alone = send(proxy.url, "POST", f"/{target}/_search", SEARCH)
+            assert [hit["_id"] for hit in item["hits"]["hits"]] == ids(alone)
 
 
 @pytest.mark.parametrize("text", ["{title}", None])
