@@ -59,32 +59,30 @@ def strip_html(text: str, enough: int | None = None) -> str:
     """
     if "<" not in text and "&" not in text:
         return text
-    closed = frozenset(name.lower() for name in _CLOSED.findall(text))
+    closed: frozenset[str] | None = None
     pieces: list[str] = []
-    length = at = 0
+    length = start = at = 0
     while enough is None or length < enough:
         found = _MARKUP.search(text, at)
-        while found is not None and not _is_markup(found, closed):
-            found = _MARKUP.search(text, found.end())
-        piece = _decoded(text[at:] if found is None else text[at : found.start()])
+        if found is not None and (name := _name(found)) and name not in _ELEMENTS:
+            if closed is None:
+                closed = frozenset(one.lower() for one in _CLOSED.findall(text))
+            if name not in closed:
+                at = found.end()
+                continue
+        piece = _decoded(text[start:] if found is None else text[start : found.start()])
         pieces.append(piece)
         length += len(piece)
         if found is None:
             break
         if _name(found) not in _INLINE:
             pieces.append(" ")
-        at = _end(found, text)
+        start = at = _end(found, text)
     return "".join(pieces)
 
 
 def _name(found: re.Match[str]) -> str:
     return (found["quoted"] or found["plain"] or "").lower()
-
-
-def _is_markup(found: re.Match[str], closed: frozenset[str]) -> bool:
-    """Say whether a match is markup: of an element that HTML has, or of one that is closed somewhere in the text."""
-    name = _name(found)
-    return not name or name in _ELEMENTS or name in closed
 
 
 def _end(found: re.Match[str], text: str) -> int:
