@@ -11,11 +11,12 @@ import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote
 
 from cachetools import LRUCache, TTLCache
 
 from proxy.core.doc_fields import choose_template
-from proxy.core.document import chunks, field_paths, render
+from proxy.core.document import Texts, chunks, render
 from proxy.core.facts import FactsMemory, TargetCheck
 from proxy.core.mapping import MappingFacts, name_matches
 from proxy.core.messages import (
@@ -46,7 +47,7 @@ from proxy.core.response import Hit, SearchAnswer, error_body, hits_digest
 from proxy.core.takeover import Takeover, TakeoverError, elastic_scores, take_over
 from proxy.core.two_phase import HitSizes, Shape, counterparts
 from proxy.scorer.types import Document, ScoreResult
-from proxy.settings import Rule, Template
+from proxy.settings import Rule, TargetPattern, Template
 
 IDENTITY = "identity"
 """The model that keeps the engine's order: everything is done but the scoring."""
@@ -67,6 +68,8 @@ class Context:
     facts: FactsMemory
     add_took: bool = True
     """Whether the time for reranking is added to ``took``."""
+    texts: tuple[tuple[TargetPattern, Template | None], ...] = ()
+    """The rules' targets and texts: a hit of a search over several indices has its own index's text."""
     problems: LRUCache[str, str] = field(default_factory=lambda: LRUCache(_MAX_PROBLEMS))
     """What is wrong with a target for the rule that matches it, by target; for the health page."""
     limits: TTLCache[str, int] = field(default_factory=lambda: TTLCache(_MAX_PROBLEMS, _LIMITS_KEPT_S))
@@ -96,7 +99,8 @@ class _Prepared:
     """What to rank by, and what to read for it."""
 
     query: str
-    template: Template | None
+    texts: Texts | None
+    """What a hit's text is made of; None: none is needed."""
     added_fields: tuple[str, ...]
     """Fields that only we ask for."""
     apart: tuple[str, ...] = ()
@@ -223,7 +227,7 @@ def _two_phases(
     plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared, may_narrow: bool
 ) -> Generator[Need, Any, Result | None]:
     """Ask for the window bare, rank it, and ask for the page; None: it cannot be done so."""
-    fields = () if prepared.template is None else field_paths(prepared.template)
+    fields = () if prepared.texts is None else prepared.texts.paths()
     answer = yield from _ask(plan.window_call(fields), context, trace, "upstream")
     read = _read_answer(answer, plan)
     if isinstance(read, Relayed):
@@ -303,11 +307,13 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
         return Reason.NO_QUERY_TEXT
     trace.decisions["query_text"] = {"text": query.text, "source": query.source}
     template = rule.text
-    checked = yield from _check(plan, context, trace, () if template is None else field_paths(template))
+    by_index = context.texts if _means_several(plan.search) else ()
+    named = () if template is None else Texts(template, by_index).paths()
+    checked = yield from _check(plan, context, trace, named)
     pipeline = plan.search.params.as_dict().get("search_pipeline", plan.body.get("search_pipeline"))
     if checked.pipeline and pipeline != "_none":
         return Reason.PIPELINE
-    if checked.without_source or (template is not None and set(checked.missing) == set(field_paths(template))):
+    if checked.without_source or (template is not None and set(checked.missing) == set(named)):
         return Reason.TEXT_UNAVAILABLE
     if template is None:
         facts = yield from _look_up(plan.search, context, trace)
@@ -317,11 +323,18 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
     if template is None:
         return Reason.TEXT_UNAVAILABLE
     trace.decisions["text"] = str(template)
-    added = _added_fields(plan, template)
+    texts = Texts(template, by_index)
+    added = _added_fields(plan, texts)
     shown = plan.asked_fields and any("." in path for path in added)
     if added and (shown or plan.fields_would_show(context.elasticsearch)):
-        return _Prepared(query.text, template, (), field_paths(template))
-    return _Prepared(query.text, template, added)
+        return _Prepared(query.text, texts, (), texts.paths())
+    return _Prepared(query.text, texts, added)
+
+
+def _means_several(search: Search) -> bool:
+    """Say whether a search can have hits of several indices, as far as its names tell: an alias is taken for one."""
+    names = unquote(search.target) or search.params.as_dict().get("index", "")
+    return names in ("", "_all") or "*" in names or "," in names
 
 
 def _check(plan: Plan, context: Context, trace: Trace, names: tuple[str, ...]) -> Generator[Need, Any, TargetCheck]:
@@ -373,10 +386,10 @@ def _look_up(search: Search, context: Context, trace: Trace) -> Generator[Need, 
         return facts
 
 
-def _added_fields(plan: Plan, template: Template) -> tuple[str, ...]:
-    """Return the template's fields that the client does not ask for himself."""
+def _added_fields(plan: Plan, texts: Texts) -> tuple[str, ...]:
+    """Return the fields for texts that the client does not ask for himself."""
     return tuple(
-        path for path in field_paths(template) if not any(name_matches(pattern, path) for pattern in plan.asked_fields)
+        path for path in texts.paths() if not any(name_matches(pattern, path) for pattern in plan.asked_fields)
     )
 
 
@@ -449,7 +462,7 @@ def _rerank_window(
     seen = WindowTrace(read.hits[: plan.window])
     trace.hits = len(seen.hits)
     trace.decisions["window"] = seen
-    if not seen.hits or prepared.template is None:
+    if not seen.hits or prepared.texts is None:
         return writer.engine_order(Outcome(Status.FULL))
     values = [hit.fields for hit in seen.hits]
     if prepared.apart:
@@ -459,10 +472,13 @@ def _rerank_window(
             context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
             return writer.engine_order(outcome)
         values = fetched
-    seen.documents = [render(prepared.template, one, rule.document_tokens, rule.html) for one in values]
+    seen.documents = [
+        render(prepared.texts.of(hit.text("_index")), one, rule.document_tokens, rule.html)
+        for hit, one in zip(seen.hits, values, strict=True)
+    ]
     if 2 * len(seen.texts) < len(seen.hits):
         outcome = Outcome(Status.SKIPPED, Reason.NO_TEXT)
-        _warn_no_text(trace, seen.hits, prepared.template)
+        _warn_no_text(trace, seen.hits, prepared.texts.default)
         context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
         return writer.engine_order(outcome)
     # The engine has given what the search needs: an earlier failure counts no longer, for the other pages too.

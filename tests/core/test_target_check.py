@@ -12,7 +12,7 @@ from proxy.core.messages import Forwarded, NeedLookup, NeedScores, Reason, Rewri
 from proxy.scorer.types import ScoreResult
 from proxy.settings import Rule, parse_template
 from tests.core.fake_engine import FINISHED, Setup, error, make_context, make_search, ok, plain
-from tests.core.one_search import QUERY, make
+from tests.core.one_search import QUERY, make, stored
 
 
 def setup_for(text: str, fields: list[str], settings: Any = None, mapping: Any = None, **rule: Any) -> Setup:
@@ -118,8 +118,7 @@ def test_on_opensearch_an_index_without_source_is_left_alone() -> None:
 
 def test_the_best_part_of_a_long_text_counts() -> None:
     setup = setup_for("{title}", ["title"], long_text="chunks", document_tokens=16, max_chunks=3)
-    setup.engine.hits = setup.engine.hits[:2]
-    setup.engine.hits[1].fields["title"][0] = " ".join(["filler"] * 15 + ["wanted"])  # type: ignore[index]
+    setup.engine.hits = [stored("a", "2.0"), stored("b", "1.0", " ".join(["filler"] * 15 + ["wanted"]))]
     asked: list[list[str]] = []
 
     def score(need: NeedScores) -> ScoreResult:
@@ -137,8 +136,7 @@ def test_the_best_part_of_a_long_text_counts() -> None:
 
 def test_a_part_that_was_not_scored_leaves_the_hit_unscored() -> None:
     setup = setup_for("{title}", ["title"], long_text="chunks", document_tokens=16)
-    setup.engine.hits = setup.engine.hits[:2]
-    setup.engine.hits[1].fields["title"][0] = " ".join(["filler"] * 30)  # type: ignore[index]
+    setup.engine.hits = [stored("a", "2.0"), stored("b", "1.0", " ".join(["filler"] * 30))]
     setup.score = lambda need: ScoreResult([0.0, 5.0, *[None] * (len(need.documents) - 2)], finished=FINISHED)
     result = setup.run(make_search({"query": QUERY}))
     assert str(result.outcome) == "partial; reason=budget; scored=1/2"
