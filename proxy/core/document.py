@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from proxy.core.html_text import strip_html
 from proxy.scorer.types import Document, Segment
-from proxy.settings import Field, Template
+from proxy.settings import Field, TargetPattern, Template
 
 _CHARACTERS_PER_TOKEN = 32
 """More than any language needs: a text is cut so far before tokens are counted, so that huge fields cost nothing."""
 _MARKUP_SHARE = 4
 """Of a text with markup so many times its limit is read: half of a page and more may be tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Which template a hit's text is made by."""
+
+    default: Template
+    by_index: tuple[tuple[TargetPattern, Template | None], ...] = ()
+    """For hits of the indices that a pattern means, the first one counts; None: the default. Empty: it always."""
+
+    def of(self, index: str | None) -> Template:
+        """Return the template for a hit of an index."""
+        names = [index] if index is not None else []
+        found = next((template for pattern, template in self.by_index if names and pattern.matches(names)), None)
+        return found or self.default
+
+    def paths(self) -> tuple[str, ...]:
+        """Return all fields that are read, each once, in order."""
+        templates = [self.default, *(template for _, template in self.by_index if template is not None)]
+        return tuple(dict.fromkeys(path for template in templates for path in field_paths(template)))
 
 
 def render(

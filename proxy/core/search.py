@@ -11,12 +11,13 @@ import re
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote
 
 from cachetools import LRUCache, TTLCache
 
 from proxy.core.by_index import Group, group_hits, needs_groups
 from proxy.core.doc_fields import choose_template
-from proxy.core.document import field_paths, render
+from proxy.core.document import Texts, render
 from proxy.core.facts import FactsMemory
 from proxy.core.lookups import check_target, look_up
 from proxy.core.mapping import name_matches
@@ -49,7 +50,7 @@ from proxy.core.takeover import Takeover, TakeoverError, elastic_scores, take_ov
 from proxy.core.target_check import TargetCheck
 from proxy.core.two_phase import HitSizes, Shape, counterparts
 from proxy.scorer.types import Document, ScoreResult
-from proxy.settings import Rule, Template
+from proxy.settings import Rule, TargetPattern, Template
 
 IDENTITY = "identity"
 """The model that keeps the engine's order: everything is done but the scoring."""
@@ -70,6 +71,8 @@ class Context:
     facts: FactsMemory
     add_took: bool = True
     """Whether the time for reranking is added to ``took``."""
+    texts: tuple[tuple[TargetPattern, Template | None], ...] = ()
+    """The rules' targets and texts: a hit of a search over several indices has its own index's text."""
     problems: LRUCache[str, str] = field(default_factory=lambda: LRUCache(_MAX_PROBLEMS))
     """What is wrong with a target for the rule that matches it, by target; for the health page."""
     limits: TTLCache[str, int] = field(default_factory=lambda: TTLCache(_MAX_PROBLEMS, _LIMITS_KEPT_S))
@@ -99,7 +102,8 @@ class _Prepared:
     """What to rank by, and what to read for it."""
 
     query: str
-    template: Template | None
+    texts: Texts | None
+    """What a hit's text is made of; None: none is needed."""
     added_fields: tuple[str, ...]
     """Fields that only we ask for."""
     apart: tuple[str, ...] = ()
@@ -228,7 +232,7 @@ def _two_phases(
     plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared, may_narrow: bool
 ) -> Generator[Need, Any, Result | None]:
     """Ask for the window bare, rank it, and ask for the page; None: it cannot be done so."""
-    fields = () if prepared.template is None else field_paths(prepared.template)
+    fields = () if prepared.texts is None else prepared.texts.paths()
     answer = yield from _ask(plan.window_call(fields), context, trace, "upstream")
     read = _read_answer(answer, plan)
     if isinstance(read, Relayed):
@@ -307,24 +311,24 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
     if query is None:
         return Reason.NO_QUERY_TEXT
     trace.decisions["query_text"] = {"text": query.text, "source": query.source}
-    template = rule.text
-    defined = {name for key in ("runtime_mappings", "derived") for name in plan.body.get(key) or ()}
-    named = () if template is None else tuple(name for name in field_paths(template) if name not in defined)
-    checked = yield from check_target(plan.search, named, context.facts, context.problems, trace)
+    checked = yield from check_target(plan.search, (), context.facts, context.problems, trace)
     pipeline = plan.search.params.as_dict().get("search_pipeline", plan.body.get("search_pipeline"))
     if checked.indices.pipeline and pipeline != "_none":
         return Reason.PIPELINE
+    template = rule.text
     if template is None:
         facts = yield from look_up(plan.search, context.facts, trace)
-        template = choose_template(query.clauses, facts, rule.document_tokens)
+        if facts is None or not facts.without_source or checked.indices.names:
+            template = choose_template(query.clauses, facts, rule.document_tokens)
         trace.decisions["mapping"] = "read" if facts is not None else "not readable with the search's credentials"
-        hidden = facts is not None and facts.without_source and not checked.indices.names
-        if template is None or hidden:
-            return Reason.TEXT_UNAVAILABLE
-        named = tuple(name for name in field_paths(template) if name not in defined)
-        checked = yield from check_target(plan.search, named, context.facts, context.problems, trace, chosen=True)
-    names = field_paths(template)
-    if checked.textless and len(named) == len(names):
+    if template is None:
+        return Reason.TEXT_UNAVAILABLE
+    texts = Texts(template, _texts_by_index(plan.search, context, checked))
+    defined = {name for key in ("runtime_mappings", "derived") for name in plan.body.get(key) or ()}
+    named = tuple(name for name in texts.paths() if name not in defined)
+    chosen = rule.text is None and texts.paths() == Texts(template).paths()
+    checked = yield from check_target(plan.search, named, context.facts, context.problems, trace, chosen)
+    if checked.textless and len(named) == len(texts.paths()):
         return Reason.TEXT_UNAVAILABLE
     trace.decisions["text"] = str(template)
     if needs_groups(checked, context.elasticsearch) and "retriever" not in plan.body:
@@ -332,18 +336,38 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
             index: {name: f"{origin.kind}: {origin.name}" for name, origin in origins.items()}
             for index, origins in checked.origins.items()
         }
-        return _Prepared(query.text, template, (), by_index=checked)
-    added = _added_fields(plan, template)
+        return _Prepared(query.text, texts, (), by_index=checked)
+    added = _added_fields(plan, texts)
     shown = plan.asked_fields and any("." in path for path in added)
     if added and (shown or plan.fields_would_show(context.elasticsearch)):
-        return _Prepared(query.text, template, (), names)
-    return _Prepared(query.text, template, added)
+        return _Prepared(query.text, texts, (), texts.paths())
+    return _Prepared(query.text, texts, added)
 
 
-def _added_fields(plan: Plan, template: Template) -> tuple[str, ...]:
-    """Return the template's fields that the client does not ask for himself."""
+def _texts_by_index(
+    search: Search, context: Context, checked: TargetCheck
+) -> tuple[tuple[TargetPattern, Template | None], ...]:
+    """Return the rules' texts for a search over several indices, less those of which it has no hits."""
+    if not _means_several(search):
+        return ()
+    indices = checked.indices.names
     return tuple(
-        path for path in field_paths(template) if not any(name_matches(pattern, path) for pattern in plan.asked_fields)
+        (pattern, template)
+        for pattern, template in context.texts
+        if not indices or any(pattern.matches([index]) for index in indices)
+    )
+
+
+def _means_several(search: Search) -> bool:
+    """Say whether a search can have hits of several indices, as far as its names tell: an alias is taken for one."""
+    names = unquote(search.target) or search.params.as_dict().get("index", "")
+    return names in ("", "_all") or "*" in names or "," in names
+
+
+def _added_fields(plan: Plan, texts: Texts) -> tuple[str, ...]:
+    """Return the fields for texts that the client does not ask for himself."""
+    return tuple(
+        path for path in texts.paths() if not any(name_matches(pattern, path) for pattern in plan.asked_fields)
     )
 
 
@@ -416,7 +440,7 @@ def _rerank_window(
     seen = WindowTrace(read.hits[: plan.window])
     trace.hits = len(seen.hits)
     trace.decisions["window"] = seen
-    if not seen.hits or prepared.template is None:
+    if not seen.hits or prepared.texts is None:
         return writer.engine_order(Outcome(Status.FULL))
     values = [hit.fields for hit in seen.hits]
     if prepared.apart or prepared.by_index is not None:
@@ -426,10 +450,14 @@ def _rerank_window(
             context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
             return writer.engine_order(outcome)
         values = fetched
-    seen.documents = [render(prepared.template, one, rule.document_tokens * rule.chunks, rule.html) for one in values]
+    reach = rule.document_tokens * rule.chunks
+    seen.documents = [
+        render(prepared.texts.of(hit.text("_index")), one, reach, rule.html)
+        for hit, one in zip(seen.hits, values, strict=True)
+    ]
     if 2 * len(seen.texts) < len(seen.hits):
         outcome = Outcome(Status.SKIPPED, Reason.NO_TEXT)
-        _warn_no_text(trace, seen.hits, prepared.template)
+        _warn_no_text(trace, seen.hits, prepared.texts.default)
         context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
         return writer.engine_order(outcome)
     # The engine has given what the search needs: an earlier failure counts no longer, for the other pages too.
@@ -465,8 +493,8 @@ def _fetch_texts(
 ) -> Generator[Need, Any, list[dict[str, Any]] | Reason]:
     """Fetch the fields of the hits by searches of their own; a hit that those no longer find has none."""
     groups = [Group(prepared.apart)]
-    if prepared.by_index is not None and prepared.template is not None:
-        groups = group_hits(hits, field_paths(prepared.template), prepared.by_index)
+    if prepared.by_index is not None and prepared.texts is not None:
+        groups = group_hits(hits, prepared.texts.paths(), prepared.by_index)
     found: dict[tuple[bytes | None, ...], dict[str, Any]] = {}
     for group in groups:
         call = plan.group_call(group) if group.hits else plan.texts_call(group.fields)

@@ -55,7 +55,7 @@ _SHOWN_PARAMS = (
 )
 _ONCE = ("aggs", "aggregations", "suggest", "profile", "terminate_after", "track_total_hits", "rescore", "from")
 """Keys of a body that the answer for the window has dealt with."""
-_ONCE_PARAMS = ("terminate_after", "track_total_hits", "rest_total_hits_as_int", "from", "size")
+_ONCE_PARAMS = ("terminate_after", "track_total_hits", "from", "size")
 _OTHER_HITS = ("knn", "retriever", "rank", "sub_searches")
 """Keys of searches whose number of hits a ``post_filter`` would cut."""
 _HOLD_INNER_HITS = frozenset({"nested", "has_child", "has_parent", "collapse"})

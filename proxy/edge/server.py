@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from aiohttp import web
@@ -30,7 +31,7 @@ from proxy.scorer.cores import usable_cores
 from proxy.scorer.models import find_model
 from proxy.scorer.pool import ThreadScorer
 from proxy.scorer.types import PairModel
-from proxy.settings import Settings
+from proxy.settings import Rule, Settings, TargetPattern, Template
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +118,13 @@ def make_scorer(settings: Settings) -> ThreadScorer:
     )
 
 
+def texts_of(rules: Sequence[Rule]) -> tuple[tuple[TargetPattern, Template | None], ...]:
+    """Return the rules' targets and texts, nothing where no two differ."""
+    if len({rule.text for rule in rules}) < 2:
+        return ()
+    return tuple((TargetPattern(rule.target), rule.text) for rule in rules)
+
+
 async def start_proxy(settings: Settings, scorer: ThreadScorer | None = None) -> Proxy:
     """Start a proxy: models, connections, then the listening socket. ``scorer``: another than the settings' own.
 
@@ -131,6 +139,7 @@ async def start_proxy(settings: Settings, scorer: ThreadScorer | None = None) ->
         outcomes=OutcomeMemory(settings.outcome_entries, settings.outcome_ttl_s, time.monotonic),
         facts=FactsMemory(settings.mapping_ttl_s, time.monotonic),
         add_took=settings.took,
+        texts=texts_of(settings.rules),
     )
     services = Services(settings, upstream, scorer, buffers, Metrics(scorer, buffers), context)
     proxy = Proxy(settings, services, scorer)

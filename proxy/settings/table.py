@@ -272,7 +272,8 @@ _RULE_KEYS = (
         "text",
         TEMPLATE,
         "What the model reads of a hit: fields in braces. `:60` takes at most 60 tokens of one, `{{` and `}}` stand "
-        "for braces. None: the fields that the query itself searches.",
+        "for braces. None: the fields that the query itself searches. In a search of several indices a hit is read by "
+        "the first rule that means its index.",
         "{title} {brand} {bullets:60}",
     ),
     Setting(

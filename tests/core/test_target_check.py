@@ -25,9 +25,9 @@ from proxy.core.target_check import (
     read_origins,
 )
 from proxy.scorer.types import ScoreResult
-from proxy.settings import Rule, parse_template
+from proxy.settings import Rule, TargetPattern, parse_template
 from tests.core.fake_engine import FINISHED, Setup, error, make_context, make_search, ok, plain
-from tests.core.one_search import QUERY, ids, make
+from tests.core.one_search import QUERY, ids, make, stored
 
 INDICES = [f"{SETTINGS_API}?", "_mapping?filter_path=**._source"]
 
@@ -67,7 +67,7 @@ def test_all_fields_exist() -> None:
     for _ in range(3):
         assert isinstance(setup.run(make_search({"query": QUERY})), Rewritten)
         seen.append(lookups(setup))
-    assert seen == [["_field_caps?fields=title,title.*", *INDICES], [], []]
+    assert seen == [[*INDICES, "_field_caps?fields=title,title.*"], [], []]
     assert not setup.context.problems
     assert not setup.trace.warnings
 
@@ -104,7 +104,7 @@ def test_none_of_them_exists() -> None:
 def test_a_field_that_the_search_itself_defines_exists() -> None:
     setup = setup_for("{title} {mine}", ["title"])
     setup.run(make_search({"query": QUERY, "runtime_mappings": {"mine": {"type": "keyword"}}}))
-    assert lookups(setup) == ["_field_caps?fields=title,title.*", *INDICES]
+    assert lookups(setup) == [*INDICES, "_field_caps?fields=title,title.*"]
     assert not setup.context.problems
 
 
@@ -112,7 +112,7 @@ def test_a_field_that_the_search_itself_defines_exists() -> None:
 def test_what_cannot_be_found_out_stops_nothing(answer: UpstreamAnswer) -> None:
     setup = setup_for("{title}", [])
     setup.look_up = lambda need: answer
-    for expected in (1, 0):
+    for expected in (3, 0):
         assert isinstance(setup.run(make_search({"query": QUERY})), Rewritten)
         assert len(lookups(setup)) == expected
     assert not setup.context.problems
@@ -146,8 +146,7 @@ def test_a_rule_for_long_texts_reads_as_far_as_its_parts_go() -> None:
     long_text = " ".join(["filler"] * 300 + ["wanted"])
     for long, most in (("cut", 1), ("chunks", 30)):
         setup = setup_for("{title}", ["title"], long_text=long, document_tokens=16, max_chunks=30)
-        setup.engine.hits = setup.engine.hits[:2]
-        setup.engine.hits[1].fields["title"][0] = long_text  # type: ignore[index]
+        setup.engine.hits = [stored("a", "2.0"), stored("b", "1.0", long_text)]
         setup.score = lambda need: ScoreResult([0.0] * len(need.documents), finished=FINISHED)
         setup.run(make_search({"query": QUERY}))
         (need,) = [need for need in setup.needs if isinstance(need, NeedScores)]
@@ -307,3 +306,14 @@ def test_texts_that_cannot_be_fetched_leave_the_engines_order(answer: UpstreamAn
     assert result.outcome.status is Status.FALLBACK
     assert ids(result.body) == "abcdef"
     assert json.loads(result.body)["hits"]["hits"][0]["_score"] == 6.0
+
+
+def test_texts_of_rules_for_other_indices_are_not_asked_for() -> None:
+    setup = setup_for("{title}", ["title"])
+    setup.context.texts = (
+        (TargetPattern("elsewhere"), parse_template("{nowhere}")),
+        (TargetPattern("products"), parse_template("{title} {color}")),
+    )
+    setup.run(make_search({"query": QUERY}, target="products,more"))
+    assert lookups(setup) == [*INDICES, "_field_caps?fields=title,title.*,color,color.*"]
+    assert setup.context.problems == {"target products,more": "no index has the field color of the rule's text"}

@@ -168,3 +168,24 @@ def test_at_the_start_rules_are_checked_with_the_proxys_own_credentials(
     with caplog.at_level(logging.WARNING):
         asyncio.run(check())
     assert "no index has the field taste of the rule's text" in caplog.text
+
+
+def test_hits_of_several_indices_are_read_by_their_own_rules(engine: Engine) -> None:
+    other = "texts-other"
+    assert send(engine.url, "PUT", f"/{other}/_doc/9?refresh=true", {"name": "red boot", "title": "no"}).status == 201
+    rules = (
+        Rule(target="texts-other*", text=parse_template("{name}"), budget_ms=600_000),
+        Rule(target="*", text=parse_template("{title}"), budget_ms=600_000),
+    )
+    search = {"query": {"bool": {"should": [{"match": {"title": "red warm shoe no"}}, {"match_all": {}}]}}}
+    try:
+        with proxy_for(engine.url, *rules) as proxy:
+            told = json.loads(send(proxy.url, "POST", f"/_rerank/explain/{INDEX},{other}", search).body)
+            found = {(hit["_index"], hit["_id"]): hit["text"] for hit in told["hits"]}
+            assert found[(other, "9")] == "red boot"
+            assert found[(INDEX, "2")] == "long"
+            answer = send(proxy.url, "POST", f"/{INDEX},{other}/_search", search)
+            assert answer.header("X-Rerank-Status") == "full"
+            assert b'"fields"' not in answer.body
+    finally:
+        ask(engine.url, "DELETE", f"/{other}")

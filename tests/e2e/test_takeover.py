@@ -28,7 +28,7 @@ def index(engine: Engine) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def taking(engine: Engine) -> Iterator[ProxyThread]:
-    with proxy_for(engine.url, Rule(target="*", budget_ms=600_000, window=20, takeover=True)) as running:
+    with proxy_for(engine.url, Rule(target="*", budget_ms=600_000, window=20, takeover=True, blend=0.0)) as running:
         yield running
 
 
