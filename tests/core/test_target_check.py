@@ -314,6 +314,7 @@ def test_texts_of_rules_for_other_indices_are_not_asked_for() -> None:
         (TargetPattern("elsewhere"), parse_template("{nowhere}")),
         (TargetPattern("products"), parse_template("{title} {color}")),
     )
+    setup.score = lambda need: ScoreResult([0.0] * len(need.documents), finished=FINISHED)
     setup.run(make_search({"query": QUERY}, target="products,more"))
     assert lookups(setup) == [*INDICES, "_field_caps?fields=title,title.*,color,color.*"]
     assert setup.context.problems == {"target products,more": "no index has the field color of the rule's text"}
