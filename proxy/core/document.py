@@ -1,4 +1,4 @@
-"""Renders a hit's document text from the values of its fields, and parts a long one into chunks."""
+"""Renders a hit's document text from the values of its fields."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ _CHARACTERS_PER_TOKEN = 32
 """More than any language needs: a text is cut so far before tokens are counted, so that huge fields cost nothing."""
 _MARKUP_SHARE = 4
 """Of a text with markup so many times its limit is read: half of a page and more may be tags."""
-_WORDS_PER_TOKEN = 0.65
-"""A word of an English product text has 1.4 to 1.55 of the bundled models' tokens; a chunk that has more is cut."""
-_LEAST_CHUNK_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +78,6 @@ def _values_at(values: Mapping[str, Any], path: str) -> Iterator[object]:
                 if isinstance(one, dict):
                     yield from _values_at(one, path[position + 1 :])
         position = path.find(".", position + 1)
-
-
-def chunks(document: Document, document_tokens: int, most: int) -> list[Document]:
-    """Part a long document into several that the model reads whole, as far as words tell; the first is its beginning.
-
-    The longest piece without a limit of its own is parted; what stands before and behind it, such as a title, is in
-    each chunk.
-
-    Args:
-        document: its pieces.
-        document_tokens: what the model reads of a chunk.
-        most: at most so many; what is left then is not read.
-    """
-    free = [position for position, piece in enumerate(document) if piece.max_tokens is None]
-    if most < 2 or not free:
-        return [document]
-    longest = max(free, key=lambda position: len(document[position].text))
-    words = document[longest].text.split()
-    around = sum(len(piece.text.split()) for position, piece in enumerate(document) if position != longest)
-    room = max(_LEAST_CHUNK_WORDS, int(document_tokens * _WORDS_PER_TOKEN) - around)
-    if len(words) <= room:
-        return [document]
-    starts = range(0, len(words), room)[:most]
-    parts = (" ".join(words[start : start + room]) for start in starts)
-    return [(*document[:longest], Segment(part), *document[longest + 1 :]) for part in parts]
 
 
 def _join(values: Sequence[object], seen: set[str], limit: int, html: bool) -> str:

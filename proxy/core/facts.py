@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -12,27 +12,29 @@ from cachetools import TTLCache
 from proxy.core.mapping import MappingFacts, facts_from
 from proxy.core.messages import NeedLookup, Search, UpstreamAnswer
 from proxy.core.params import Params
+from proxy.core.target_check import (
+    SETTINGS_API,
+    SOURCES_PARAMS,
+    Caps,
+    Indices,
+    Origin,
+    TargetCheck,
+    asked_of_caps,
+    read_caps,
+    read_indices,
+    read_origins,
+)
 
 _TARGET_PARAMS = ("ignore_unavailable", "allow_no_indices", "expand_wildcards")
 _MAX_TARGETS = 1000
+_MAX_CHECKS = 3000
 _FORBIDDEN = 403
 
 FactsLookup = Generator[NeedLookup, UpstreamAnswer, MappingFacts | None]
 
 
-@dataclass(frozen=True, slots=True)
-class TargetCheck:
-    """What speaks against reranking a target's hits by given fields."""
-
-    missing: tuple[str, ...] = ()
-    """Fields that none of its indices has."""
-    without_source: bool = False
-    """None of its indices keeps its documents."""
-    pipeline: bool = False
-    """Some index has a search pipeline by default, which may rerank by itself. OpenSearch only."""
-
-
 TargetLookup = Generator[NeedLookup, UpstreamAnswer, TargetCheck | None]
+_T = TypeVar("_T")
 
 
 class FactsMemory:
@@ -43,38 +45,66 @@ class FactsMemory:
         self._kept: TTLCache[tuple[str, str, bytes], MappingFacts | None] = TTLCache(
             _MAX_TARGETS, max(ttl_s, 0.0), timer=clock
         )
-        self._checked: TTLCache[tuple[str, str, bytes, tuple[str, ...]], TargetCheck | None] = TTLCache(
-            _MAX_TARGETS, max(ttl_s, 0.0), timer=clock
-        )
+        self._checked: TTLCache[tuple[str, ...], Any] = TTLCache(_MAX_CHECKS, max(ttl_s, 0.0), timer=clock)
 
-    def check(self, search: Search, names: Sequence[str], opensearch: bool) -> TargetLookup:
-        """Yield the lookups that tell whether a target's hits have these fields; return what was found.
+    def check(self, search: Search, names: Sequence[str], all_named: bool = True) -> TargetLookup:
+        """Yield the lookups that tell whether a target's hits have texts in these fields; return what was found.
 
         None: the credentials do not allow it, or there is no index yet.
+
+        Args:
+            search: whose target and credentials.
+            names: fields.
+            all_named: their names come from people, so that it must be seen whether they exist.
         """
         target, options = _target_of(search)
-        key = (target, options, search.identity, (*names, "OpenSearch" if opensearch else "Elasticsearch"))
-        if key in self._checked:
-            return self._checked[key]
-        missing: tuple[str, ...] = ()
-        if names:
-            wanted = "fields=" + quote(",".join(names), safe=",")
-            caps = yield NeedLookup(target, "_field_caps", Params("&".join(filter(None, [wanted, options]))))
-            found = _fields_in(_body_of(caps))
-            if found is None:
-                if caps.failure is None:
-                    self._checked[key] = None
+        key = (target, options, search.identity.hex())
+        caps = Caps()
+        if names and all_named:
+            asked = "fields=" + quote(",".join(asked_of_caps(names)), safe=",*")
+            lookup = NeedLookup(target, "_field_caps", Params("&".join(filter(None, [asked, options]))))
+            told = yield from self._kept_answer((*key, "caps", *names), lookup, lambda body: read_caps(body, names))
+            if told is None:
                 return None
-            missing = tuple(name for name in names if name not in found)
-        pipeline = without_source = False
-        if opensearch:
-            settings = yield NeedLookup(target, "_settings/index.search.default_pipeline", Params(options))
-            pipeline = _names_pipeline(_body_of(settings))
-            filtered = "&".join(filter(None, ["filter_path=**._source", options]))
-            mapping = yield NeedLookup(target, "_mapping", Params(filtered))
-            without_source = _has_no_source(_body_of(mapping))
-        checked = self._checked[key] = TargetCheck(missing, without_source, pipeline)
-        return checked
+            caps = told
+        indices = yield from self._indices(key, target, options)
+        lacking = indices.lacking(name for name in names if name not in (*caps.missing, *caps.objects))
+        origins: dict[str, dict[str, Origin]] = {}
+        if lacking:
+            wanted = tuple(dict.fromkeys(name for lacks in lacking.values() for name in lacks))
+            lookup = NeedLookup(target, f"_mapping/field/{quote(','.join(wanted), safe=',')}", Params(options))
+
+            def read(body: bytes | None) -> dict[str, dict[str, Origin]]:
+                return _or_none(read_origins, body, lacking, caps.nested) or {}
+
+            origins = yield from self._kept_answer((*key, "origins", *wanted), lookup, read)
+        return TargetCheck(tuple(names), caps, indices, lacking, origins)
+
+    def _indices(
+        self, key: tuple[str, ...], target: str, options: str
+    ) -> Generator[NeedLookup, UpstreamAnswer, Indices]:
+        known: Indices | None = self._checked.get((*key, "indices"))
+        if known is not None:
+            return known
+        settings = yield NeedLookup(target, SETTINGS_API, Params(options))
+        filtered = "&".join(filter(None, [SOURCES_PARAMS, options]))
+        sources = yield NeedLookup(target, "_mapping", Params(filtered))
+        read = _or_none(read_indices, _body_of(settings), _body_of(sources)) or Indices()
+        if settings.failure is None and sources.failure is None:
+            self._checked[(*key, "indices")] = read
+        return read
+
+    def _kept_answer(
+        self, key: tuple[str, ...], lookup: NeedLookup, read: Callable[[bytes | None], _T]
+    ) -> Generator[NeedLookup, UpstreamAnswer, _T]:
+        if key in self._checked:
+            kept: _T = self._checked[key]
+            return kept
+        answer = yield lookup
+        found = read(_body_of(answer))
+        if answer.failure is None:
+            self._checked[key] = found
+        return found
 
     def look_up(self, search: Search) -> FactsLookup:
         """Yield the lookups that are needed; return the facts, None where the credentials do not allow it."""
@@ -109,31 +139,12 @@ def _target_of(search: Search) -> tuple[str, str]:
     return target, "&".join(f"{name}={quote(url[name], safe='')}" for name in _TARGET_PARAMS if name in url)
 
 
-def _fields_in(body: bytes | None) -> set[str] | None:
-    """Return the names of a ``_field_caps`` answer; None: there is none, or it is of no index."""
+def _or_none(read: Callable[..., _T], *arguments: Any) -> _T | None:
+    """Read answers; None: they have not the form that the engines give them."""
     try:
-        answer = msgspec.json.decode(body) if body else {}
-        return set(answer["fields"]) if answer.get("indices") else None
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        return read(*arguments)
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
         return None
-
-
-def _names_pipeline(body: bytes | None) -> bool:
-    try:
-        found = msgspec.json.decode(body) if body else {}
-        settings = [index["settings"] for index in found.values() if index["settings"]]
-        return any(one["index"]["search"]["default_pipeline"] != "_none" for one in settings)
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return False
-
-
-def _has_no_source(body: bytes | None) -> bool:
-    """Say whether each index of a ``_mapping`` answer, filtered to ``_source``, has it switched off."""
-    try:
-        found = msgspec.json.decode(body) if body else {}
-        return bool(found) and all(index["mappings"]["_source"].get("enabled") is False for index in found.values())
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return False
 
 
 def _body_of(answer: UpstreamAnswer) -> bytes | None:

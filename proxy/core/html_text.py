@@ -23,139 +23,27 @@ _CLOSED = re.compile(r"""</([A-Za-z][^\s/<>"'&=]*)\s*>""")
 
 _UNREAD = frozenset({"head", "iframe", "noscript", "script", "style", "svg", "template"})
 _ENDS = {name: re.compile(rf"</{name}[^<>]*>", re.IGNORECASE) for name in _UNREAD}
-_INLINE = frozenset(
-    {
-        "a",
-        "abbr",
-        "acronym",
-        "b",
-        "bdi",
-        "bdo",
-        "big",
-        "cite",
-        "code",
-        "data",
-        "del",
-        "dfn",
-        "em",
-        "font",
-        "i",
-        "ins",
-        "kbd",
-        "label",
-        "mark",
-        "math",
-        "nobr",
-        "q",
-        "rp",
-        "rt",
-        "ruby",
-        "s",
-        "samp",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "time",
-        "tt",
-        "u",
-        "var",
-        "wbr",
-    }
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_INLINE = _words(
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark math nobr q rp rt ruby s "
+    "samp small span strike strong sub sup time tt u var wbr"
 )
 """Elements in the middle of words; all others part what stands before them from what stands behind."""
 _ELEMENTS = (
-    frozenset(
-        {
-            "address",
-            "applet",
-            "area",
-            "article",
-            "aside",
-            "audio",
-            "base",
-            "basefont",
-            "blockquote",
-            "body",
-            "br",
-            "button",
-            "canvas",
-            "caption",
-            "center",
-            "col",
-            "colgroup",
-            "datalist",
-            "dd",
-            "details",
-            "dialog",
-            "dir",
-            "div",
-            "dl",
-            "dt",
-            "embed",
-            "fieldset",
-            "figcaption",
-            "figure",
-            "footer",
-            "form",
-            "frame",
-            "frameset",
-            "h1",
-            "h2",
-            "h3",
-            "h4",
-            "h5",
-            "h6",
-            "header",
-            "hgroup",
-            "hr",
-            "html",
-            "img",
-            "input",
-            "legend",
-            "li",
-            "link",
-            "main",
-            "map",
-            "menu",
-            "meta",
-            "meter",
-            "nav",
-            "noframes",
-            "object",
-            "ol",
-            "optgroup",
-            "option",
-            "output",
-            "p",
-            "param",
-            "picture",
-            "pre",
-            "progress",
-            "search",
-            "section",
-            "select",
-            "slot",
-            "source",
-            "summary",
-            "table",
-            "tbody",
-            "td",
-            "textarea",
-            "tfoot",
-            "th",
-            "thead",
-            "title",
-            "tr",
-            "track",
-            "ul",
-            "video",
-        }
-    )
-    | _INLINE
+    _INLINE
     | _UNREAD
+    | _words(
+        "address applet area article aside audio base basefont blockquote body br button canvas caption center col "
+        "colgroup datalist dd details dialog dir div dl dt embed fieldset figcaption figure footer form frame "
+        "frameset h1 h2 h3 h4 h5 h6 header hgroup hr html img input legend li link main map menu meta meter nav "
+        "noframes object ol optgroup option output p param picture pre progress search section select slot source "
+        "summary table tbody td textarea tfoot th thead title tr track ul video"
+    )
 )
 
 
@@ -171,32 +59,30 @@ def strip_html(text: str, enough: int | None = None) -> str:
     """
     if "<" not in text and "&" not in text:
         return text
-    closed = frozenset(name.lower() for name in _CLOSED.findall(text))
+    closed: frozenset[str] | None = None
     pieces: list[str] = []
-    length = at = 0
+    length = start = at = 0
     while enough is None or length < enough:
         found = _MARKUP.search(text, at)
-        while found is not None and not _is_markup(found, closed):
-            found = _MARKUP.search(text, found.end())
-        piece = _decoded(text[at:] if found is None else text[at : found.start()])
+        if found is not None and (name := _name(found)) and name not in _ELEMENTS:
+            if closed is None:
+                closed = frozenset(one.lower() for one in _CLOSED.findall(text))
+            if name not in closed:
+                at = found.end()
+                continue
+        piece = _decoded(text[start:] if found is None else text[start : found.start()])
         pieces.append(piece)
         length += len(piece)
         if found is None:
             break
         if _name(found) not in _INLINE:
             pieces.append(" ")
-        at = _end(found, text)
+        start = at = _end(found, text)
     return "".join(pieces)
 
 
 def _name(found: re.Match[str]) -> str:
     return (found["quoted"] or found["plain"] or "").lower()
-
-
-def _is_markup(found: re.Match[str], closed: frozenset[str]) -> bool:
-    """Say whether a match is markup: of an element that HTML has, or of one that is closed somewhere in the text."""
-    name = _name(found)
-    return not name or name in _ELEMENTS or name in closed
 
 
 def _end(found: re.Match[str], text: str) -> int:

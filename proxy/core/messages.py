@@ -96,6 +96,7 @@ class NeedScores:
     documents: Sequence[Document]
     document_tokens: int
     deadline: float | None
+    max_chunks: int = 1
 
 
 Need = NeedSearch | NeedLookup | NeedScores

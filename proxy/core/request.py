@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from proxy.core.apart import fields_would_show, sections_show_fields, texts_body, texts_params
+from proxy.core.by_index import Group, group_body
 from proxy.core.filter_path import FilterPath
 from proxy.core.limits import (
     Unreadable,
@@ -126,6 +127,11 @@ class Plan:
         ends_early = any(key in url or key in self.body for key in ("terminate_after", "timeout"))
         body = texts_body(widened.body, added_fields, ends_early)
         return SearchCall(widened.params.without(texts_params(url)), body, widened.content_type)
+
+    def group_call(self, group: Group) -> SearchCall:
+        """Return the search that gives the texts of a group of the window's hits."""
+        call = self.texts_call(())
+        return SearchCall(call.params, group_body(call.body, group), call.content_type)
 
     def shape(self) -> Shape | None:
         """Return what the size of the search's hits hangs on; None: it cannot be had in two phases."""

@@ -8,17 +8,19 @@ I/O, so that a plain search, an item of a multi-search or an explained one take 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
 from cachetools import LRUCache, TTLCache
 
+from proxy.core.by_index import Group, group_hits, needs_groups
 from proxy.core.doc_fields import choose_template
-from proxy.core.document import Texts, chunks, render
-from proxy.core.facts import FactsMemory, TargetCheck
-from proxy.core.mapping import MappingFacts, name_matches
+from proxy.core.document import Texts, field_paths, render
+from proxy.core.facts import FactsMemory
+from proxy.core.lookups import check_target, look_up
+from proxy.core.mapping import name_matches
 from proxy.core.messages import (
     Forwarded,
     Need,
@@ -45,6 +47,7 @@ from proxy.core.rawjson import JsonError
 from proxy.core.request import Plan, is_json_type, read_search
 from proxy.core.response import Hit, SearchAnswer, error_body, hits_digest
 from proxy.core.takeover import Takeover, TakeoverError, elastic_scores, take_over
+from proxy.core.target_check import TargetCheck
 from proxy.core.two_phase import HitSizes, Shape, counterparts
 from proxy.scorer.types import Document, ScoreResult
 from proxy.settings import Rule, TargetPattern, Template
@@ -105,6 +108,8 @@ class _Prepared:
     """Fields that only we ask for."""
     apart: tuple[str, ...] = ()
     """Fields that a search of its own is to fetch, since they would show in the answer to the client's."""
+    by_index: TargetCheck | None = None
+    """Set: the texts do not all stand in ``_source``, so that a search for each kind of index is to fetch them."""
 
 
 def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> RerankGenerator:
@@ -219,6 +224,8 @@ def _check_width(plan: Plan, answer: UpstreamAnswer, may_narrow: bool) -> None:
 
 def _in_two(shape: Shape, plan: Plan, rule: Rule, prepared: _Prepared, context: Context) -> bool:
     """Say whether window and page are asked for by a search each: where it pays, or where a second is needed anyway."""
+    if prepared.by_index is not None:
+        return False
     spared = plan.reach - plan.page_size
     return context.sizes.pays(shape, spared, 0 if prepared.apart else rule.two_phase_bytes)
 
@@ -307,27 +314,38 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
         return Reason.NO_QUERY_TEXT
     trace.decisions["query_text"] = {"text": query.text, "source": query.source}
     template = rule.text
-    by_index = context.texts if _means_several(plan.search) else ()
-    named = () if template is None else Texts(template, by_index).paths()
-    checked = yield from _check(plan, context, trace, named)
+    defined = {name for key in ("runtime_mappings", "derived") for name in plan.body.get(key) or ()}
+    rules = context.texts if _means_several(plan.search) else ()
+    paths = () if template is None else Texts(template, rules).paths()
+    named = tuple(name for name in paths if name not in defined)
+    checked = yield from check_target(plan.search, named, context.facts, context.problems, trace)
     pipeline = plan.search.params.as_dict().get("search_pipeline", plan.body.get("search_pipeline"))
-    if checked.pipeline and pipeline != "_none":
+    if checked.indices.pipeline and pipeline != "_none":
         return Reason.PIPELINE
-    if checked.without_source or (template is not None and set(checked.missing) == set(named)):
-        return Reason.TEXT_UNAVAILABLE
     if template is None:
-        facts = yield from _look_up(plan.search, context, trace)
-        if facts is None or not facts.without_source:
-            template = choose_template(query.clauses, facts, rule.document_tokens)
+        facts = yield from look_up(plan.search, context.facts, trace)
+        template = choose_template(query.clauses, facts, rule.document_tokens)
         trace.decisions["mapping"] = "read" if facts is not None else "not readable with the search's credentials"
-    if template is None:
+        hidden = facts is not None and facts.without_source and not checked.indices.names
+        if template is None or hidden:
+            return Reason.TEXT_UNAVAILABLE
+        named = tuple(name for name in field_paths(template) if name not in defined)
+        checked = yield from check_target(plan.search, named, context.facts, context.problems, trace, chosen=True)
+    texts = Texts(template, rules)
+    names = texts.paths()
+    if checked.textless and len(named) == len(names):
         return Reason.TEXT_UNAVAILABLE
     trace.decisions["text"] = str(template)
-    texts = Texts(template, by_index)
+    if needs_groups(checked, context.elasticsearch) and "retriever" not in plan.body:
+        trace.decisions["text_from"] = {
+            index: {name: f"{origin.kind}: {origin.name}" for name, origin in origins.items()}
+            for index, origins in checked.origins.items()
+        }
+        return _Prepared(query.text, texts, (), by_index=checked)
     added = _added_fields(plan, texts)
     shown = plan.asked_fields and any("." in path for path in added)
     if added and (shown or plan.fields_would_show(context.elasticsearch)):
-        return _Prepared(query.text, texts, (), texts.paths())
+        return _Prepared(query.text, texts, (), names)
     return _Prepared(query.text, texts, added)
 
 
@@ -335,55 +353,6 @@ def _means_several(search: Search) -> bool:
     """Say whether a search can have hits of several indices, as far as its names tell: an alias is taken for one."""
     names = unquote(search.target) or search.params.as_dict().get("index", "")
     return names in ("", "_all") or "*" in names or "," in names
-
-
-def _check(plan: Plan, context: Context, trace: Trace, names: tuple[str, ...]) -> Generator[Need, Any, TargetCheck]:
-    """Look up whether the target's hits have these fields, and keep for the health page what is wrong."""
-    defined = {name for key in ("runtime_mappings", "derived") for name in plan.body.get(key) or ()}
-    wanted = tuple(name for name in names if name not in defined)
-    lookup = context.facts.check(plan.search, wanted, context.elasticsearch is False)
-    checked: TargetCheck | None
-    try:
-        need = next(lookup)
-        while True:
-            answer: UpstreamAnswer = yield need
-            trace.add_time("mapping", answer.started, answer.finished)
-            need = lookup.send(answer)
-    except StopIteration as found:
-        checked = found.value
-    if checked is None:
-        return TargetCheck()
-    subject = f"target {plan.search.target or plan.search.params.as_dict().get('index', '_all')}"
-    sentences = describe_check(checked)
-    if sentences:
-        context.problems[subject] = sentences
-        trace.warnings.append((f"{subject}: {sentences}", "set the rule's text to fields that its indices have"))
-    else:
-        context.problems.pop(subject, None)
-    return checked
-
-
-def describe_check(checked: TargetCheck) -> str:
-    """Return in words what is wrong with a target for the rule that matches it; empty: nothing."""
-    if checked.without_source:
-        return "_source is disabled, so that there is no text to score"
-    if checked.missing:
-        return f"no index has the field {', '.join(checked.missing)} of the rule's text"
-    return ""
-
-
-def _look_up(search: Search, context: Context, trace: Trace) -> Generator[Need, Any, MappingFacts | None]:
-    """Look the mapping's facts up and note how long the engine took for it."""
-    lookup = context.facts.look_up(search)
-    try:
-        need = next(lookup)
-        while True:
-            answer: UpstreamAnswer = yield need
-            trace.add_time("mapping", answer.started, answer.finished)
-            need = lookup.send(answer)
-    except StopIteration as found:
-        facts: MappingFacts | None = found.value
-        return facts
 
 
 def _added_fields(plan: Plan, texts: Texts) -> tuple[str, ...]:
@@ -465,15 +434,15 @@ def _rerank_window(
     if not seen.hits or prepared.texts is None:
         return writer.engine_order(Outcome(Status.FULL))
     values = [hit.fields for hit in seen.hits]
-    if prepared.apart:
-        fetched = yield from _fetch_texts(plan, seen.hits, prepared.apart, trace)
+    if prepared.apart or prepared.by_index is not None:
+        fetched = yield from _fetch_texts(plan, seen.hits, prepared, trace)
         if isinstance(fetched, Reason):
             outcome = Outcome(Status.FALLBACK, fetched)
             context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
             return writer.engine_order(outcome)
         values = fetched
     seen.documents = [
-        render(prepared.texts.of(hit.text("_index")), one, rule.document_tokens, rule.html)
+        render(prepared.texts.of(hit.text("_index")), one, rule.document_tokens * rule.chunks, rule.html)
         for hit, one in zip(seen.hits, values, strict=True)
     ]
     if 2 * len(seen.texts) < len(seen.hits):
@@ -488,10 +457,8 @@ def _rerank_window(
     if known is not None:
         return _as_remembered(writer, seen, known)
     deadline = answer.finished + rule.budget_ms / 1000
-    parts = [_parts(document, rule) for document in seen.texts]
-    asked = [chunk for part in parts for chunk in part]
-    result: ScoreResult = yield NeedScores(rule.model, prepared.query, asked, rule.document_tokens, deadline)
-    scored = _best_of(result, [len(part) for part in parts])
+    need = NeedScores(rule.model, prepared.query, seen.texts, rule.document_tokens, deadline, rule.chunks)
+    scored: ScoreResult = yield need
     trace.add_time("score", scored.started, scored.finished)
     trace.cached = scored.cached
     if scored.error is not None:
@@ -512,35 +479,22 @@ def _rerank_window(
 
 
 def _fetch_texts(
-    plan: Plan, hits: list[Hit], names: tuple[str, ...], trace: Trace
+    plan: Plan, hits: list[Hit], prepared: _Prepared, trace: Trace
 ) -> Generator[Need, Any, list[dict[str, Any]] | Reason]:
-    """Fetch the fields of the hits by a search of their own; a hit that it no longer finds has none."""
-    answer: UpstreamAnswer = yield NeedSearch(plan.texts_call(names))
-    trace.add_time("texts", answer.started, answer.finished)
-    read = _read_answer(answer, plan)
-    if not isinstance(read, SearchAnswer):
-        return Reason.UPSTREAM_ERROR if isinstance(read, Relayed) else read
-    found = {hit.identity: hit.fields for hit in read.hits}
+    """Fetch the fields of the hits by searches of their own; a hit that those no longer find has none."""
+    groups = [Group(prepared.apart)]
+    if prepared.by_index is not None and prepared.texts is not None:
+        groups = group_hits(hits, prepared.texts.paths(), prepared.by_index)
+    found: dict[tuple[bytes | None, ...], dict[str, Any]] = {}
+    for group in groups:
+        call = plan.group_call(group) if group.hits else plan.texts_call(group.fields)
+        answer: UpstreamAnswer = yield NeedSearch(call)
+        trace.add_time("texts", answer.started, answer.finished)
+        read = _read_answer(answer, plan)
+        if not isinstance(read, SearchAnswer):
+            return Reason.UPSTREAM_ERROR if isinstance(read, Relayed) else read
+        found.update((hit.identity, group.values(hit.fields)) for hit in read.hits)
     return [found.get(hit.identity, {}) for hit in hits]
-
-
-def _parts(document: Document, rule: Rule) -> list[Document]:
-    if rule.long_text == "cut":
-        return [document]
-    return chunks(document, rule.document_tokens, rule.max_chunks)
-
-
-def _best_of(result: ScoreResult, counts: Sequence[int]) -> ScoreResult:
-    """Return for each document the best logit of its chunks; None where one of them has none."""
-    if len(counts) == len(result.logits):
-        return result
-    logits: list[float | None] = []
-    start = 0
-    for count in counts:
-        part = [logit for logit in result.logits[start : start + count] if logit is not None]
-        logits.append(max(part) if len(part) == count else None)
-        start += count
-    return replace(result, logits=logits)
 
 
 def _as_remembered(writer: PageWriter, seen: WindowTrace, known: Remembered) -> Page:

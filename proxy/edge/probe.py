@@ -12,14 +12,18 @@ import msgspec
 from multidict import CIMultiDict
 
 from proxy.core.document import field_paths
+from proxy.core.facts import TargetLookup
+from proxy.core.lookups import ADVICE
 from proxy.core.messages import NeedLookup, Search, UpstreamAnswer, UpstreamFailure
 from proxy.core.params import Params
-from proxy.core.search import describe_check
+from proxy.core.target_check import TargetCheck
 from proxy.edge.search_io import Services
 from proxy.edge.upstream import Upstream, UpstreamUnreachable
 
 _log = logging.getLogger(__name__)
 
+_OWN_IDENTITY = b"metadata_auth"
+"""No client's: what the proxy may see is not what they may."""
 _TIMEOUT_S = 5.0
 _MAX_BYTES = 64 * 1024
 
@@ -51,26 +55,36 @@ async def probe_engine(upstream: Upstream, authorization: str | None = None) -> 
 
 
 async def check_rules(services: Services) -> None:
-    """Log for each rule with a text whether its indices have the fields, with the proxy's own credentials.
+    """Check whether the indices of each rule with a text have its fields, with the proxy's own credentials.
 
-    What cannot be found out is left to the first search.
+    What is wrong is kept for the health page, and logged where it was not known; what is right again is forgotten.
+    What cannot be found out is left to the searches.
     """
+    problems = services.context.problems
     for rule in services.settings.rules:
         if rule.text is None:
             continue
-        search = Search(quote(rule.target, safe=",*-"), Params("ignore_unavailable=true&allow_no_indices=true"), b"")
-        lookup = services.context.facts.check(search, field_paths(rule.text), opensearch=False)
-        problem = ""
-        try:
-            need = next(lookup)
-            while True:
-                need = lookup.send(await _look_up(services, need))
-        except StopIteration as found:
-            if found.value is not None:
-                problem = describe_check(found.value)
-        if problem:
-            services.context.problems[f"target {rule.target}"] = problem
-            _log.warning("target %s: %s: set the rule's text to fields that its indices have", rule.target, problem)
+        target = quote(rule.target, safe=",*-")
+        search = Search(target, Params("ignore_unavailable=true&allow_no_indices=true"), b"", identity=_OWN_IDENTITY)
+        checked = await _checked(services, services.context.facts.check(search, field_paths(rule.text)))
+        if checked is None:
+            continue
+        subject, problem = f"target {rule.target}", checked.problem()
+        if problem and problems.get(subject) != problem:
+            _log.warning("%s: %s: %s", subject, problem, ADVICE)
+            problems[subject] = problem
+        elif not problem:
+            problems.pop(subject, None)
+
+
+async def _checked(services: Services, lookup: TargetLookup) -> TargetCheck | None:
+    try:
+        need = next(lookup)
+        while True:
+            need = lookup.send(await _look_up(services, need))
+    except StopIteration as stop:
+        found: TargetCheck | None = stop.value
+        return found
 
 
 async def _look_up(services: Services, need: NeedLookup) -> UpstreamAnswer:

@@ -54,7 +54,9 @@ class Services:
 
 def score_request(need: NeedScores) -> ScoreRequest:
     """Turn the core's need into the scorer's request."""
-    return ScoreRequest(need.model, need.query, need.documents, need.document_tokens, need.deadline)
+    return ScoreRequest(
+        need.model, need.query, need.documents, need.document_tokens, need.deadline, max_chunks=need.max_chunks
+    )
 
 
 def call_headers(headers: CIMultiDict[str], call: SearchCall) -> CIMultiDict[str]:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
+from proxy.scorer.chunks import Span, part
 from proxy.scorer.types import Document, Segment
 
 CHARACTERS_PER_TOKEN = 32
@@ -108,6 +109,30 @@ class OnnxPairModel:
         encoded_query = self._query(_clean(query[: self._query_tokens * CHARACTERS_PER_TOKEN]))
         _, encoded_document = self._encode_document(document, self._limit(encoded_query, document_tokens))
         return self._tokenizer.post_process(encoded_query, encoded_document)
+
+    def chunks(self, query: str, document: Document, document_tokens: int, most: int) -> list[Document]:
+        """Return a document's parts, tokens counted as `score` does.
+
+        Where a tokenizer reads a piece otherwise beside another one, the last tokens of a part may be cut.
+        """
+        encoded_query = self._query(_clean(query[: self._query_tokens * CHARACTERS_PER_TOKEN]))
+        limit = self._limit(encoded_query, document_tokens)
+        pieces = tuple(
+            Segment(_clean(piece.text[: limit * most * CHARACTERS_PER_TOKEN]))
+            if piece.max_tokens is None
+            else Segment(self._cut(piece.text, min(piece.max_tokens, limit * most))[0])
+            for piece in document
+        )
+        parts = part(pieces, limit, most, self._spans)
+        return [document] if len(parts) == 1 else parts
+
+    def _spans(self, text: str) -> list[Span]:
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        words = encoding.word_ids
+        return [
+            (start, end, position == 0 or words[position] is None or words[position] != words[position - 1])
+            for position, (start, end) in enumerate(encoding.offsets)
+        ]
 
     def visible_text(self, query: str, document: Document, document_tokens: int) -> str:
         """Return the document's text up to the last token that the model is given."""

@@ -52,6 +52,11 @@ class Rule:
     async_search: bool = False
     takeover: bool = False
 
+    @property
+    def chunks(self) -> int:
+        """Return in how many parts a text is read at most."""
+        return self.max_chunks if self.long_text == "chunks" else 1
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -329,22 +329,24 @@ _RULE_KEYS = (
         _RULE,
         "html",
         SWITCH,
-        "Whether HTML in fields is read as a reader of the page would: without tags, scripts and styles.",
+        "Whether HTML in fields is read as a reader of the page would: without tags, scripts and styles. What is no "
+        "element's tag, as in `List<String>`, is text in any case.",
         "true",
     ),
     Setting(
         _RULE,
         "long_text",
         choice("cut", "chunks"),
-        "What becomes of a text that is longer: `cut` leaves the rest unread, `chunks` has the model read it in parts, "
-        "each with the shorter fields, and takes the best part's score. Each part costs what a hit does.",
+        "What becomes of a text that is longer: `cut` leaves the rest unread, `chunks` has the model read parts of "
+        "`document_tokens`, each with the shorter fields, and takes the best part's score. Each part costs what a hit "
+        "does.",
         "cut",
     ),
     Setting(
         _RULE,
         "max_chunks",
         whole_number(2, 100),
-        "At most so many parts of a text are read.",
+        "At most so many parts of a text are read; what is behind them is not.",
         "4",
     ),
     Setting(

@@ -146,7 +146,7 @@ def plain(document: Document) -> str:
 class UncheckedFacts(FactsMemory):
     """Knows of no target whether its fields exist: most tests are not about that."""
 
-    def check(self, search: Search, names: Sequence[str], opensearch: bool) -> TargetLookup:
+    def check(self, search: Search, names: Sequence[str], all_named: bool = True) -> TargetLookup:
         return None
         yield
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.core.document import chunks, field_paths, render
+from proxy.core.document import field_paths, render
 from proxy.scorer.types import Segment
 from proxy.settings import parse_template
 from tests.core.fake_engine import plain
@@ -91,25 +91,3 @@ def test_nested_values_are_found_in_both_engines_forms(values: dict[str, list[ob
 def test_deeper_nesting() -> None:
     values = {"a": [{"b.c": [{"d": ["x"]}]}, {"b.c": [{"d": ["y"]}]}]}
     assert plain(render(parse_template("{a.b.c.d}"), values, 99) or ()) == "x y"
-
-
-def test_a_long_text_is_parted_and_each_part_has_the_title() -> None:
-    words = [f"w{number}" for number in range(100)]
-    document = render(parse_template("{title:10} | {body}"), {"title": ["red shoe"], "body": [" ".join(words)]}, 40)
-    assert document is not None
-    parts = chunks(document, 40, 4)
-    assert len(parts) == 4
-    assert all(plain(part).startswith("red shoe | w") for part in parts)
-    read = [word for part in parts for word in plain(part).split()[3:]]
-    assert read == words[: len(read)]
-    assert len(read) > 80
-    assert len(chunks(document, 40, 100)) == 5
-    assert " ".join(word for part in chunks(document, 40, 100) for word in plain(part).split()[3:]) == " ".join(words)
-
-
-def test_a_short_text_or_one_with_limits_only_is_one_part() -> None:
-    short = render(parse_template("{title}"), {"title": ["red shoe"]}, 40)
-    limited = render(parse_template("{title:5} {body:9}"), {"title": ["a " * 99], "body": ["b " * 99]}, 40)
-    for document in (short, limited):
-        assert document is not None
-        assert chunks(document, 40, 4) == [document]

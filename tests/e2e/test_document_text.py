@@ -96,6 +96,12 @@ def test_a_long_text_is_found_by_its_end(engine: Engine) -> None:
         )
         with proxy_for(engine.url, rule) as proxy:
             assert ids(send(proxy.url, "POST", f"/{INDEX}/_search", body))[0] == first
+            told = json.loads(send(proxy.url, "POST", f"/_rerank/explain/{INDEX}", body).body)
+            parts = {hit["_id"]: hit.get("chunks") for hit in told["hits"]}
+            assert bool(parts["2"]) is (long_text == "chunks")
+            if parts["2"]:
+                assert " ".join(parts["2"]) == DOCUMENTS[2]["body"]
+                assert parts["0"] is None
 
 
 def test_a_field_that_no_index_has_is_said_everywhere_until_it_is_there(
