@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
@@ -43,10 +44,24 @@ def dynamic(source: Path, target: Path, left_float: Sequence[str] = ()) -> None:
         )
 
 
+def _of_one_length(feeds: Feeds) -> Feeds:
+    """Return the longer half of the feeds, cut to the median length: histograms are made of tensors of one shape."""
+    length = sorted(_tokens(feed) for feed in feeds)[len(feeds) // 2]
+    return [{name: value[:, :length] for name, value in feed.items()} for feed in feeds if _tokens(feed) >= length]
+
+
+def _tokens(feed: Mapping[str, npt.NDArray[np.int64]]) -> int:
+    return int(next(iter(feed.values())).shape[1])
+
+
+_BY_EACH_CALL = ("Attention", "Gemm")
+
+
 def static(source: Path, target: Path, feeds: Feeds, method: str, left_float: Sequence[str] = ()) -> None:
     """Write a graph (QDQ) whose activations have fixed scales, measured on calibration data.
 
-    Fused attention knows no fixed scales: it is quantized dynamically.
+    Fused attention knows no fixed scales, and the quantizer has none for the bias of a Gemm that shares it with another
+    node: both are quantized dynamically.
 
     Args:
         source: float graph.
@@ -63,25 +78,27 @@ def static(source: Path, target: Path, feeds: Feeds, method: str, left_float: Se
         quantize_dynamic,
         quantize_static,
     )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left = iter(feeds)
+            self.left = iter(feeds if method == METHODS[0] else _of_one_length(feeds))
 
         def get_next(self) -> object:
             return next(self.left, None)
 
     model = onnx.load(source)
-    fixed = [node.name for node in quantizable(model) if node.op_type != "Attention" and node.name not in left_float]
-    attention = [
-        node.name for node in quantizable(model) if node.op_type == "Attention" and node.name not in left_float
-    ]
+    wanted = [node for node in quantizable(model) if node.name not in left_float]
+    fixed = [node.name for node in wanted if node.op_type not in _BY_EACH_CALL]
+    attention = [node.name for node in wanted if node.op_type in _BY_EACH_CALL]
     methods = dict(zip(METHODS, ("MinMax", "Entropy", "Percentile"), strict=True))
     with tempfile.TemporaryDirectory() as made, quiet():
-        half = Path(made) / "model.onnx"
+        half, typed = Path(made) / "model.onnx", Path(made) / "typed.onnx"
         if fixed:
+            # Only tensors whose type is written down are calibrated, and fused nodes leave none behind.
+            quant_pre_process(source, typed, skip_optimization=True)
             quantize_static(
-                source,
+                typed,
                 half,
                 Reader(),
                 quant_format=QuantFormat.QDQ,
@@ -99,7 +116,7 @@ def static(source: Path, target: Path, feeds: Feeds, method: str, left_float: Se
             quantize_dynamic(
                 half,
                 target,
-                op_types_to_quantize=["Attention"],
+                op_types_to_quantize=list(_BY_EACH_CALL),
                 nodes_to_quantize=attention,
                 weight_type=QuantType.QInt8,
                 per_channel=True,
