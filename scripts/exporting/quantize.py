@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from .common import quiet
-from .feeds import Feeds
+from .feeds import Feeds, open_session
 
 METHODS = ("minmax", "entropy", "percentile")
 _KINDS = ("MatMul", "Gemm", "Attention")
@@ -54,6 +54,25 @@ def _tokens(feed: Mapping[str, npt.NDArray[np.int64]]) -> int:
     return int(next(iter(feed.values())).shape[1])
 
 
+def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with the type of each tensor in it: the quantizer calibrates no other, and fusing leaves none.
+
+    ONNX's own shape inference stops at fused nodes, so the types are asked of a session.
+    """
+    known = {value.name for value in [*model.graph.input, *model.graph.output]}
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    made = [name for node in model.graph.node for name in node.output if name and name not in known]
+    opened.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in made)
+    session = open_session(opened.SerializeToString())
+    floats = [given.name for given in session.get_outputs() if given.type == "tensor(float)" and given.name in made]
+    typed = onnx.ModelProto()
+    typed.CopyFrom(model)
+    del typed.graph.value_info[:]
+    typed.graph.value_info.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in floats)
+    return typed
+
+
 _BY_EACH_CALL = ("Attention", "Gemm")
 
 
@@ -78,7 +97,6 @@ def static(source: Path, target: Path, feeds: Feeds, method: str, left_float: Se
         quantize_dynamic,
         quantize_static,
     )
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -95,8 +113,7 @@ def static(source: Path, target: Path, feeds: Feeds, method: str, left_float: Se
     with tempfile.TemporaryDirectory() as made, quiet():
         half, typed = Path(made) / "model.onnx", Path(made) / "typed.onnx"
         if fixed:
-            # Only tensors whose type is written down are calibrated, and fused nodes leave none behind.
-            quant_pre_process(source, typed, skip_optimization=True)
+            onnx.save(_typed(model), typed)
             quantize_static(
                 typed,
                 half,
