@@ -151,10 +151,10 @@ def _read(search: Search, rule_window: int) -> Plan:
     body: dict[str, Any] = decode(body_bytes)
     url = params.as_dict()
 
-    if _names_pipeline(url, body):
+    if _names_pipeline(url, body) and not search.taken_over:
         # A pipeline may hold a rerank processor of its own, which needs `ext`: the request stays as it came.
         raise _Skip(Reason.PIPELINE)
-    stripped, given_text = _take_out_ext(body_bytes, members, body)
+    stripped, given_text = take_out_ext(body_bytes, members, body)
     own_call = None
     if stripped is not body_bytes:
         own_call = SearchCall(params, stripped, content_type)
@@ -164,7 +164,7 @@ def _read(search: Search, rule_window: int) -> Plan:
     try:
         _refuse_untouched(search, url, body)
         page_from, page_size = _page(url, body)
-        window = _window(rule_window, body)
+        window = _window(rule_window, body, search.taken_over)
         asked_fields = tuple(_asked_fields(url, body))
     except _Skip as skip:
         raise _Skip(skip.reason, own_call) from None
@@ -185,7 +185,7 @@ def _read(search: Search, rule_window: int) -> Plan:
         explain=_flag(body.get("explain")) or is_true(url.get("explain")),
         key=_key(search, params, body_bytes, members, given_text),
         asked_fields=asked_fields,
-        limit=retriever_limit(body.get("retriever")),
+        limit=None if search.taken_over else retriever_limit(body.get("retriever")),
         _body_bytes=body_bytes,
         _members=members,
         _params=params,
@@ -213,7 +213,7 @@ def _names_pipeline(url: dict[str, str], body: dict[str, Any]) -> bool:
     return named is not None and named != "_none"
 
 
-def _take_out_ext(body_bytes: bytes, members: dict[str, Member], body: dict[str, Any]) -> tuple[bytes, str | None]:
+def take_out_ext(body_bytes: bytes, members: dict[str, Member], body: dict[str, Any]) -> tuple[bytes, str | None]:
     """Take ``ext.rerank`` out, which an engine without such a plugin refuses; return the query text given in it."""
     ext = body.get("ext")
     if not isinstance(ext, dict) or _OUR_EXT not in ext:
@@ -299,11 +299,11 @@ def _page(url: dict[str, str], body: dict[str, Any]) -> tuple[int, int]:
     return page_from, page_size
 
 
-def _window(rule_window: int, body: dict[str, Any]) -> int:
+def _window(rule_window: int, body: dict[str, Any], taken_over: bool) -> int:
     bounds = [rule_window]
     if (bound := rescore_window(body.get("rescore"))) is not None:
         bounds.append(bound)
-    if "retriever" in body:
+    if "retriever" in body and not taken_over:
         retriever_bound = retriever_window(body["retriever"])
         if isinstance(retriever_bound, Reason):
             raise _Skip(retriever_bound)

@@ -40,6 +40,7 @@ class Rule:
     scores: Choice["replace", "keep"] = "replace"
     min_score: float | None = None
     hit_details: bool = False
+    takeover: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -350,6 +350,15 @@ _RULE_KEYS = (
         "strict types may not know the key.",
         "false",
     ),
+    Setting(
+        _RULE,
+        "takeover",
+        SWITCH,
+        "Whether the proxy reranks in the cluster's stead, for clusters without the licence or the plugin: a search's "
+        "outermost `text_similarity_reranker` retriever, and the `ml_opensearch` `rerank` processor of its inline "
+        "`search_pipeline`. `false`: such searches pass untouched.",
+        "false",
+    ),
 )
 
 
