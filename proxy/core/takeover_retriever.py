@@ -46,6 +46,8 @@ _BESIDE = {
     "pit": "points in time are passed on as they come",
     "search_after": "its order is a contract over many requests; use `from` and `size`",
 }
+_ORDERING = ("sort", "search_after", "collapse")
+"""Of a standard retriever: they show in the hits of a search, not in those of a reranker around it."""
 _MAX_DEPTH = 64
 
 PARSING = "parsing_exception"
@@ -179,6 +181,10 @@ def _checked(options: object) -> dict[str, Any]:
         raise Refusal(PARSING, f"[{NAME}] needs [retriever], an object that names one retriever")
     if NAME in _kinds(child, 0):
         raise Refusal(PARSING, f"[{NAME}] inside [{NAME}] is not taken over: rank once, by the outer one")
+    if ordering := [key for key in _ORDERING if key in next(iter(child.values()))]:
+        raise Refusal(
+            PARSING, f"[{NAME}] is not taken over around [{ordering[0]}]: leave it out of the inner retriever"
+        )
     return options
 
 
