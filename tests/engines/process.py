@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.engines.releases import RELEASES, Release, jars, java_for
+from tests.engines.releases import ALL_RELEASES, Release, jars, java_for
 
 _START_S = 180
 _HEAP = ("-Xms512m", "-Xmx512m")
@@ -58,7 +58,7 @@ def start(name: str) -> Engine:
     Raises:
         EngineError: it ended, or did not answer in time.
     """
-    release = RELEASES[name]
+    release = ALL_RELEASES[name]
     folder = jars(release)
     home = Path(tempfile.mkdtemp(prefix=f"rerank-proxy-{name}-"))
     port = _free_port() if release.is_elasticsearch else _free_opensearch_port()
@@ -108,6 +108,8 @@ def _opensearch(release: Release, folder: Path, home: Path, port: int) -> list[s
     runner = ["org.codelibs.opensearch.runner.OpenSearchRunner", "-numOfNode", "1", "-baseHttpPort", str(port - 1)]
     # Nodes of one name on one machine would join into one cluster.
     runner += ["-clusterName", home.name]
+    if release.plugins:
+        runner += ["-pluginTypes", ",".join(release.plugins)]
     return [str(java_for(release)), *_HEAP, "-cp", f"{folder}/lib/*", *runner, "-basePath", str(home / "data")]
 
 
