@@ -11,7 +11,7 @@ from proxy.core.mapping import MappingFacts, facts_from
 from proxy.core.messages import NeedLookup, Search, UpstreamAnswer
 from proxy.core.params import Params
 
-_TARGET_PARAMS = ("ignore_unavailable", "allow_no_indices", "expand_wildcards")
+TARGET_PARAMS = ("ignore_unavailable", "allow_no_indices", "expand_wildcards")
 _MAX_TARGETS = 1000
 _FORBIDDEN = 403
 
@@ -31,7 +31,7 @@ class FactsMemory:
         """Yield the lookups that are needed; return the facts, None where the credentials do not allow it."""
         url = search.params.as_dict()
         target = search.target or quote(url.get("index", ""), safe=",*")
-        options = "&".join(f"{name}={quote(url[name], safe='')}" for name in _TARGET_PARAMS if name in url)
+        options = "&".join(f"{name}={quote(url[name], safe='')}" for name in TARGET_PARAMS if name in url)
         key = (target, options, search.identity)
         if key in self._kept:
             return self._kept[key]

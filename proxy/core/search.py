@@ -35,6 +35,7 @@ from proxy.core.messages import (
 )
 from proxy.core.outcomes import OutcomeMemory, Remembered
 from proxy.core.page import PageWriter, tail_page
+from proxy.core.pipelines import PipelineMemory
 from proxy.core.query_text import find_query_text
 from proxy.core.ranking import Ranking, rank, tail_score
 from proxy.core.rawjson import JsonError
@@ -58,6 +59,8 @@ class Context:
     facts: FactsMemory
     add_took: bool = True
     """Whether the time for reranking is added to ``took``."""
+    pipelines: PipelineMemory | None = None
+    """What is known of the targets' default pipelines; None: there are none."""
 
 
 @dataclass(slots=True)

@@ -12,16 +12,12 @@ from typing import Any
 
 from proxy.core.doc_fields import as_template
 from proxy.core.messages import Search
+from proxy.core.pipelines import RERANK, disturbed_by_widening
 from proxy.core.rawjson import Edit, Span, apply_edits, array_items, object_members, strip_span
 from proxy.core.request import take_out_ext
 from proxy.settings import Rule
 
-_RERANK = "rerank"
 _RERANK_KEYS = {"ml_opensearch", "context", "tag", "description", "ignore_failure"}
-_PIPELINE_KEYS = {"request_processors", "response_processors", "phase_results_processors", "description", "version"}
-_REQUEST_PROCESSORS = {"filter_query", "neural_query_enricher"}
-_HIT_PROCESSORS = {"rename_field", "sort", "split"}
-"""They change one field of each hit by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +48,14 @@ def take_pipeline(search: Search, rule: Rule, body: dict[str, Any]) -> PipelineT
     if not isinstance(pipeline, dict):
         return None
     processors = _listed(pipeline.get("response_processors"))
-    reranks = [place for place, one in enumerate(processors) if isinstance(one, dict) and _RERANK in one]
+    reranks = [place for place, one in enumerate(processors) if isinstance(one, dict) and RERANK in one]
     if not reranks:
         return None
-    if len(reranks) > 1 or "search_pipeline" in search.params.as_dict() or not pipeline.keys() <= _PIPELINE_KEYS:
+    if len(reranks) > 1 or "search_pipeline" in search.params.as_dict():
         raise NotTaken
     names = _document_fields(processors[reranks[0]])
-    _check_others(pipeline, names)
+    if disturbed_by_widening(pipeline, names):
+        raise NotTaken
     stripped = _without(search.body, reranks[0])
     members = object_members(stripped, strip_span(stripped))
     stripped, given_text = take_out_ext(stripped, members, body)
@@ -77,7 +74,7 @@ def _document_fields(processor: dict[str, Any]) -> list[str]:
 
     ``by_field`` orders by a number in the document, not by a model: it stays the cluster's, like what is not known.
     """
-    options = processor[_RERANK]
+    options = processor[RERANK]
     if len(processor) != 1 or not isinstance(options, dict) or not options.keys() <= _RERANK_KEYS:
         raise NotTaken
     context = options.get("context")
@@ -87,41 +84,6 @@ def _document_fields(processor: dict[str, Any]) -> list[str]:
     if not names or context.keys() != {"document_fields"} or not all(isinstance(name, str) for name in names):
         raise NotTaken
     return list(dict.fromkeys(names))
-
-
-def _check_others(pipeline: dict[str, Any], names: list[str]) -> None:
-    """Refuse processors that give other hits to a wider search, or touch the fields that are read.
-
-    ``oversample`` together with a plain ``truncate_hits`` gives the size that was asked for, a wider one too.
-    """
-    oversamples = truncates = 0
-    for kind, _ in _each(pipeline.get("request_processors")):
-        if kind == "oversample":
-            oversamples += 1
-        elif kind not in _REQUEST_PROCESSORS:
-            raise NotTaken
-    for kind, options in _each(pipeline.get("response_processors")):
-        if kind == "truncate_hits" and "target_size" not in options:
-            truncates += 1
-        elif kind in _HIT_PROCESSORS:
-            if {options.get("field"), options.get("target_field")} & set(names):
-                raise NotTaken
-        elif kind != _RERANK:
-            raise NotTaken
-    if oversamples != truncates or oversamples > 1:
-        raise NotTaken
-
-
-def _each(processors: object) -> list[tuple[str, dict[str, Any]]]:
-    found = []
-    for processor in _listed(processors):
-        if not isinstance(processor, dict) or len(processor) != 1:
-            raise NotTaken
-        kind, options = next(iter(processor.items()))
-        if not isinstance(options, dict):
-            raise NotTaken
-        found.append((kind, options))
-    return found
 
 
 def _without(body: bytes, place: int) -> bytes:

@@ -12,6 +12,7 @@ from aiohttp import web
 from proxy.core.facts import FactsMemory
 from proxy.core.outcomes import OutcomeMemory
 from proxy.core.params import Params
+from proxy.core.pipelines import PipelineMemory
 from proxy.core.search import IDENTITY, Context
 from proxy.edge.buffers import BufferBudget
 from proxy.edge.forward import forward, raw_target
@@ -124,6 +125,7 @@ async def start_proxy(settings: Settings, scorer: ThreadScorer | None = None) ->
     context = Context(
         outcomes=OutcomeMemory(settings.outcome_entries, settings.outcome_ttl_s, time.monotonic),
         facts=FactsMemory(settings.mapping_ttl_s, time.monotonic),
+        pipelines=PipelineMemory(settings.mapping_ttl_s, time.monotonic),
         add_took=settings.took,
     )
     services = Services(settings, upstream, scorer, buffers, Metrics(scorer, buffers), context)
