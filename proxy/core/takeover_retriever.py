@@ -85,23 +85,23 @@ class RetrieverTakeover:
         return {"of": NAME, "field": str(self.rule.text), "window": self.rule.window, "min_score": self.min_score}
 
 
-def take_retriever(search: Search, rule: Rule, members_of: dict[str, Any]) -> RetrieverTakeover | None:
+def take_retriever(search: Search, rule: Rule, body: dict[str, Any]) -> RetrieverTakeover | None:
     """Return what a search becomes without its outermost ``text_similarity_reranker``; None: it has none anywhere.
 
     Args:
         search: with a JSON body.
         rule: that matches it.
-        members_of: the decoded body.
+        body: the decoded body.
 
     Raises:
         Refusal: it stands inside another retriever, or asks for what we cannot do as Elasticsearch does.
         JsonError: a part of the body cannot be read.
     """
-    retriever = members_of.get("retriever")
-    if not isinstance(retriever, dict) or NAME not in _kinds(retriever, 0):
+    retriever = body.get("retriever")
+    if not isinstance(retriever, dict) or len(retriever) != 1 or NAME not in _kinds(retriever, 0):
         return None
-    if list(retriever) != [NAME]:
-        outer = next(iter(retriever))
+    outer = next(iter(retriever))
+    if outer != NAME:
         raise Refusal(
             PARSING,
             f"[{NAME}] inside [{outer}] is not taken over: the cluster would have to go on from its hits; make it the "
@@ -114,8 +114,8 @@ def take_retriever(search: Search, rule: Rule, members_of: dict[str, Any]) -> Re
     child = options["retriever"]
     min_score = _score(options.get("min_score"))
     counts_window = "min_score" in next(iter(child.values()))
-    _check_beside(search, members_of, counts_window or (min_score or 0.0) > 0)
-    page_from, page_size = _page(search, members_of, window)
+    _check_beside(search, body, counts_window or (min_score or 0.0) > 0)
+    page_from, page_size = _page(search, body, window)
     _check_windows(window, page_size, child)
     no_hits = min_score is not None and (page_size == 0 or page_from >= window)
     shown = (0, 1) if no_hits else (page_from, max(0, min(page_size, window - page_from)))

@@ -55,19 +55,21 @@ def sent(setup: Setup) -> list[dict[str, Any]]:
     return [json.loads(call.body) for call in setup.engine.calls]
 
 
-@pytest.mark.parametrize("name", ["text_similarity_reranker", "rrf", "pipeline"])
+@pytest.mark.parametrize("name", ["text_similarity_reranker", "rrf", "rank", "pipeline"])
 def test_off_by_default_everything_passes_byte_for_byte(name: str) -> None:
     bodies: dict[str, dict[str, Any]] = {
         "text_similarity_reranker": {"retriever": reranker()},
         "rrf": {"retriever": {"rrf": {"retrievers": [reranker(), CHILD]}}},
+        "rank": {"query": CHILD["standard"]["query"], "rank": reranker()},
         "pipeline": pipeline_body(),
     }
+    reasons = {"pipeline": Reason.PIPELINE, "rank": Reason.RANK}
     setup = make(rule=Rule())
     result = setup.run(make_search(bodies[name]))
     assert isinstance(result, Forwarded)
     assert result.call is None
     assert setup.needs == []
-    assert result.outcome.reason == (Reason.PIPELINE if name == "pipeline" else Reason.RETRIEVER)
+    assert result.outcome.reason is reasons.get(name, Reason.RETRIEVER)
 
 
 def test_other_searches_are_reranked_by_the_rule_as_ever() -> None:
@@ -511,6 +513,12 @@ def test_where_a_taken_pipeline_fails_the_cluster_is_asked_without_the_processor
     sent_on = json.loads(result.call.body)
     assert "ext" not in sent_on
     assert sent_on["search_pipeline"] == {"response_processors": []}
+
+
+def test_two_retrievers_in_one_object_are_the_engines_to_refuse() -> None:
+    result = make(rule=RULE).run(make_search({"retriever": {**reranker(), **CHILD}}))
+    assert isinstance(result, Forwarded)
+    assert (result.call, result.outcome.reason) == (None, Reason.RETRIEVER)
 
 
 @pytest.mark.parametrize("body", [b'{"retriever": rerank', b'{"rerank":1,"rerank":2}', b"[1, rerank", b'["rerank"]'])
