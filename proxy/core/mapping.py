@@ -47,7 +47,7 @@ class MappingFacts:
 
     def in_nested(self, name: str) -> bool:
         """Say whether the field lies in a nested object; its values stand elsewhere in an answer then."""
-        return any("nested" in self.types.get(parent, ()) for parent in _parents(name))
+        return any("nested" in self.types.get(parent, ()) for parent in parents(name))
 
     def origins(self, name: str) -> tuple[str, ...]:
         """Return the fields that hold the text itself: alias -> target, multi-field -> parent, copy -> its sources."""
@@ -74,7 +74,8 @@ def name_matches(pattern: str, name: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
-def _parents(name: str) -> Iterable[str]:
+def parents(name: str) -> Iterator[str]:
+    """Yield the objects that a field lies in by its dotted name, the outermost first."""
     position = name.find(".")
     while position != -1:
         yield name[:position]

@@ -98,6 +98,7 @@ class NeedScores:
     documents: Sequence[Document]
     document_tokens: int
     deadline: float | None
+    max_chunks: int = 1
 
 
 Need = NeedSearch | NeedLookup | NeedScores
@@ -127,11 +128,12 @@ class Reason(StrEnum):
     SCROLL = "scroll"
     SEARCH_AFTER = "search-after"
     PIT = "pit"
+    RUNNING = "still-running"
     RETRIEVER = "retriever"
+    TAKEOVER = "takeover"
     RANK = "rank"
     KNN = "knn-without-k"
     PIPELINE = "search-pipeline"
-    TAKEOVER = "takeover"
     STORED_FIELDS = "stored-fields"
     FILTER_PATH = "filter-path"
     NO_QUERY_TEXT = "no-query-text"

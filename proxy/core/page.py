@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from proxy.core.messages import Outcome, Rewritten, UpstreamAnswer
@@ -56,8 +56,33 @@ def rerank_details(hit: Hit, score: float, position: int, engine_position: int) 
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """The client's page: which hits, and what changes in each."""
+
+    answer: UpstreamAnswer
+    read: SearchAnswer
+    entries: Sequence[tuple[Hit, HitPatch]]
+    outcome: Outcome
+    max_score: float | None = None
+    extra_took_ms: int = 0
+
+    def with_hits(self, hits: Sequence[Hit]) -> Page:
+        """Return the page with the hits as another search has given them; scores stay this one's."""
+        entries = [
+            (hit, replace(patch, drop_fields=frozenset(), engine_score=own.raw("_score")))
+            for hit, (own, patch) in zip(hits, self.entries, strict=True)
+        ]
+        return replace(self, entries=entries)
+
+    def written(self) -> Rewritten:
+        """Write it into the answer."""
+        body = self.read.with_page(self.entries, self.max_score, self.extra_took_ms)
+        return Rewritten(self.answer, body, self.outcome)
+
+
+@dataclass(frozen=True, slots=True)
 class PageWriter:
-    """Writes the client's page from the answer to the widened search."""
+    """Chooses the client's page from the answer to the widened search."""
 
     plan: Plan
     rule: Rule
@@ -66,15 +91,13 @@ class PageWriter:
     added_fields: frozenset[str]
     """Fields that only we asked for; they are taken out again."""
 
-    def engine_order(self, outcome: Outcome) -> Rewritten:
-        """Write the page as the engine would have."""
+    def engine_order(self, outcome: Outcome) -> Page:
+        """Return the page as the engine would have it."""
         page = [(hit, HitPatch(drop_fields=self.added_fields)) for hit in self._page(self.read.hits)]
-        return Rewritten(self.answer, self.read.with_page(page), outcome)
+        return Page(self.answer, self.read, page, outcome)
 
-    def ranked(
-        self, ranking: Ranking, logits: Sequence[float | None], outcome: Outcome, extra_took_ms: int
-    ) -> Rewritten:
-        """Write the page out of the window in its new order and, behind it, the tail in the engine's.
+    def ranked(self, ranking: Ranking, logits: Sequence[float | None], outcome: Outcome, extra_took_ms: int) -> Page:
+        """Return the page out of the window in its new order and, behind it, the tail in the engine's.
 
         Args:
             ranking: of the window's hits.
@@ -82,21 +105,21 @@ class PageWriter:
             outcome: what to say of it.
             extra_took_ms: added to ``took``.
         """
-        rule, replace = self.rule, self.rule.scores == "replace"
+        rule, replaces = self.rule, self.rule.scores == "replace"
         entries = []
         for place, (position, score) in enumerate(zip(ranking.order, ranking.scores, strict=True)):
             hit = self.read.hits[position]
             details = rerank_details(hit, score, place, position) if rule.hit_details else None
             patch = HitPatch(drop_fields=self.added_fields, details=details)
-            if replace:
+            if replaces:
                 patch = HitPatch(score, self._explanation(logits[position]), self.added_fields, details)
             entries.append(_Entry(hit, score, patch))
         window = len(entries)
         for place, hit in enumerate(self.read.hits[window:]):
             entries.append(_tail_entry(hit, window + place, rule, self.added_fields))
         page = [(entry.hit, entry.patch) for entry in self._page(entries) if entry.stays(rule)]
-        body = self.read.with_page(page, ranking.scores[0] if replace else None, extra_took_ms)
-        return Rewritten(self.answer, body, outcome)
+        max_score = ranking.scores[0] if replaces else None
+        return Page(self.answer, self.read, page, outcome, max_score, extra_took_ms)
 
     def _page(self, items: list[_Item]) -> list[_Item]:
         return items[self.plan.page_from : self.plan.page_end]

@@ -39,6 +39,11 @@ class Params:
             return self
         return Params("&".join(piece for piece in _SEPARATOR.split(self.raw) if piece and _name(piece) not in doomed))
 
+    def having(self, name: str, encoded_value: str) -> Params:
+        """Return the parameters with one of that name, at the end; all others keep their bytes and order."""
+        others = self.without((name,)).raw
+        return Params(f"{others}&{name}={encoded_value}" if others else f"{name}={encoded_value}")
+
 
 def is_true(value: str | None) -> bool:
     """Say whether a boolean parameter is on: the engines take ``true`` and blank; None means that it is absent."""

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from proxy.core.lucene import plain_query_string, plain_simple_query_string
+from proxy.settings import Literal, Template
 
 _BOOST = re.compile(r"^(?P<name>.*?)\^(?P<boost>[\d.]+)$")
 _MATCHES = {"match", "match_phrase", "match_phrase_prefix", "match_bool_prefix"}
@@ -51,7 +52,7 @@ class QueryText:
 
     text: str
     source: str
-    """``given`` by the client, or the kinds of clause, e.g. ``bool.must.match``."""
+    """``given`` by the client, ``template …`` of the rule, or the kinds of clause, e.g. ``bool.must.match``."""
     clauses: tuple[TextClause, ...]
     """The clauses that hold the text; their fields say what a document's text is made of."""
 
@@ -61,12 +62,23 @@ def normalise(text: str) -> str:
     return " ".join(text[: 4 * MAX_QUERY_CHARACTERS].split())[:MAX_QUERY_CHARACTERS]
 
 
-def find_query_text(body: dict[str, Any], given: str | None) -> QueryText | None:
-    """Return the text to rank by: the given one, else the one found in the query. None: there is none."""
+def find_query_text(body: dict[str, Any], given: str | None, template: Template | None = None) -> QueryText | None:
+    """Return the text to rank by: the given one, else the template's, else the one found in the query.
+
+    Args:
+        body: the search's.
+        given: by the client, outright.
+        template: the rule's, of paths into the body.
+
+    Returns:
+        None: there is no text.
+    """
     clauses = tuple(_search_clauses(body))
+    # Which clauses hold a given text cannot be known: all of them say which fields matter.
     if given is not None and normalise(given):
-        # Which clauses hold it cannot be known: all of them say which fields matter.
         return QueryText(normalise(given), "given", clauses)
+    if template is not None and (text := _rendered(template, body)):
+        return QueryText(text, f"template {template}", clauses)
     if not clauses:
         return None
     required = [clause for clause in clauses if clause.required]
@@ -75,6 +87,46 @@ def find_query_text(body: dict[str, Any], given: str | None) -> QueryText | None
     chosen = tuple(clause for clause in clauses if _same(clause.text) in wanted)
     source = ", ".join(dict.fromkeys(clause.kind for clause in chosen))
     return QueryText(normalise(" ".join(texts)), source, chosen)
+
+
+def _rendered(template: Template, body: dict[str, Any]) -> str:
+    """Fill a template with texts of the body; empty where none of its paths leads to one."""
+    pieces: list[str] = []
+    separator, filled = "", False
+    for part in template.parts:
+        if isinstance(part, Literal):
+            separator += part.text
+            continue
+        text = normalise(" ".join(_texts_at(body, part.path.split("."))))
+        if text:
+            # What stands before a path that leads nowhere is left out with it.
+            pieces += [separator, text]
+            filled = True
+        separator = ""
+    return normalise("".join([*pieces, separator])) if filled else ""
+
+
+def _texts_at(value: object, steps: list[str]) -> Iterator[str]:
+    """Yield the texts that a path leads to: by keys, which may hold dots, and by a list's numbers or all its items."""
+    if isinstance(value, list):
+        if steps and steps[0].isdigit():
+            chosen = value[int(steps[0]) : int(steps[0]) + 1]
+            steps = steps[1:]
+        else:
+            chosen = value
+        for item in chosen:
+            yield from _texts_at(item, steps)
+    elif isinstance(value, str):
+        if not steps:
+            yield value
+    elif isinstance(value, dict):
+        for count in range(1, len(steps) + 1):
+            key = ".".join(steps[:count])
+            if key in value:
+                yield from _texts_at(value[key], steps[count:])
+                return
+        if not steps and isinstance(value.get("query"), str):
+            yield value["query"]  # `{"match": {"title": {"query": "red shoes"}}}`: the long form of a query
 
 
 def _same(text: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from proxy.core.apart import fields_would_show, sections_show_fields, texts_body, texts_params
+from proxy.core.by_index import Group, group_body
+from proxy.core.filter_path import FilterPath
 from proxy.core.limits import (
     Unreadable,
     knn_without_k,
@@ -34,6 +37,9 @@ from proxy.core.rawjson import (
     removal,
     strip_span,
 )
+from proxy.core.response import Hit
+from proxy.core.two_phase import Shape, can_split, page_body, page_params, shape_of, window_body, window_params
+from proxy.settings import Rule
 
 DEFAULT_SIZE = 10
 _JSON_TYPE = re.compile(r"application/(json|vnd\.elasticsearch\+json)\s*(;|$)", re.IGNORECASE)
@@ -76,6 +82,8 @@ class Plan:
     """Names and wildcards of what stands in the hits' ``fields`` because the client asks for it, in whichever way."""
     limit: int | None = None
     """The engine refuses to give more hits than so many; None: no such limit."""
+    filter: FilterPath | None = None
+    """Which parts of the answer the client asks for; None: all of it."""
     _body_bytes: bytes = b"{}"
     _members: dict[str, Member] = field(default_factory=dict)
     _params: Params = field(default_factory=Params)
@@ -91,15 +99,64 @@ class Plan:
         """One past the last position of the page."""
         return self.page_from + self.page_size
 
+    @property
+    def reach(self) -> int:
+        """How many hits from the first on are asked for: to the end of the window or of the page."""
+        size = max(self.window, self.page_end)
+        return min(size, self.limit) if self.limit is not None and self.page_size <= self.limit else size
+
     def widened_call(self, added_fields: Iterable[str]) -> SearchCall:
         """Return the search from the first hit to the end of the window or of the page, with fields added."""
-        size = max(self.window, self.page_end)
-        if self.limit is not None and self.page_size <= self.limit:
-            size = min(size, self.limit)
-        sized = _with_page(self._body_bytes, self._members, size)
+        sized = _with_page(self._body_bytes, self._members, self.reach)
         added = [msgspec.json.encode(name) for name in added_fields]
         body = _with_fields(sized, added) if added else sized
-        return SearchCall(self._params.without(("from", "size")), body, self._content_type)
+        return SearchCall(self._for_engine(self._params.without(("from", "size"))), body, self._content_type)
+
+    def fields_would_show(self, elasticsearch: bool | None) -> bool:
+        """Say whether added fields would show elsewhere than in the hits, so that `texts_call` must fetch them."""
+        if len(self.asked_fields) > 1 or any("*" in name for name in self.asked_fields):
+            return True  # the engine writes several fields in the order of a hash table, which depends on their number
+        return fields_would_show(self._params.as_dict(), self.body, elasticsearch)
+
+    def texts_call(self, added_fields: Iterable[str]) -> SearchCall:
+        """Return the search that gives the window's hits with nothing but these fields."""
+        widened = self.widened_call(())
+        url = widened.params.as_dict()
+        ends_early = any(key in url or key in self.body for key in ("terminate_after", "timeout"))
+        body = texts_body(widened.body, added_fields, ends_early)
+        return SearchCall(widened.params.without(texts_params(url)), body, widened.content_type)
+
+    def group_call(self, group: Group) -> SearchCall:
+        """Return the search that gives the texts of a group of the window's hits."""
+        call = self.texts_call(())
+        return SearchCall(call.params, group_body(call.body, group), call.content_type)
+
+    def shape(self) -> Shape | None:
+        """Return what the size of the search's hits hangs on; None: it cannot be had in two phases."""
+        url = self._params.as_dict()
+        if not can_split(url, self.body) or sections_show_fields(self.body):
+            return None
+        return shape_of(self.search.target, url, self._body_bytes)
+
+    def window_call(self, fields: Sequence[str]) -> SearchCall:
+        """Return the search for the window alone, of whose hits nothing comes but these fields."""
+        widened = self.widened_call(())
+        body = window_body(widened.body, fields)
+        return SearchCall(widened.params.without(window_params()), body, widened.content_type)
+
+    def hits_call(self, hits: Sequence[Hit]) -> SearchCall | None:
+        """Return the client's search for just these hits; None: it cannot ask for them."""
+        body = page_body(self._body_bytes, hits, self.limit)
+        if body is None:
+            return None
+        return SearchCall(self._for_engine(self._params.without(page_params())), body, self._content_type)
+
+    def page_call(self) -> SearchCall:
+        """Return the search of the client's own page, whose answer has what reranking reads."""
+        return SearchCall(self._for_engine(self._params), self._body_bytes, self._content_type)
+
+    def _for_engine(self, params: Params) -> Params:
+        return params if self.filter is None else params.having("filter_path", self.filter.for_engine())
 
 
 def _with_page(body: bytes, members: dict[str, Member], size: int) -> bytes:
@@ -123,10 +180,10 @@ def _with_fields(body: bytes, encoded_names: list[bytes]) -> bytes:
     return apply_edits(body, [Edit(Span(end - 1, end - 1), comma + b",".join(encoded_names))])
 
 
-def read_search(search: Search, rule_window: int) -> Plan | tuple[Outcome, SearchCall | None]:
+def read_search(search: Search, rule: Rule) -> Plan | tuple[Outcome, SearchCall | None]:
     """Return the plan of a search; or why it is not reranked, and the request to send instead (None: its own bytes)."""
     try:
-        return _read(search, rule_window)
+        return _read(search, rule)
     except _Skip as skip:
         return Outcome(Status.SKIPPED, skip.reason), skip.call
     except (JsonError, Unreadable, RecursionError):
@@ -140,7 +197,7 @@ class _Skip(Exception):
         self.call = call
 
 
-def _read(search: Search, rule_window: int) -> Plan:
+def _read(search: Search, rule: Rule) -> Plan:
     params, body_bytes, content_type = _move_source(search)
     has_body = bool(body_bytes.strip())
     if has_body and not is_json_type(content_type):
@@ -159,18 +216,20 @@ def _read(search: Search, rule_window: int) -> Plan:
     if stripped is not body_bytes:
         own_call = SearchCall(params, stripped, content_type)
         body_bytes, members = stripped, object_members(stripped, strip_span(stripped))
-    if search.asked_to_skip:
+    if search.asked_to_skip and "skip_header" in rule.overrides:
         raise _Skip(Reason.ASKED, own_call)
     try:
-        _refuse_untouched(search, url, body)
+        _refuse_untouched(search, url, body, rule.pit)
         page_from, page_size = _page(url, body)
-        window = _window(rule_window, body, search.taken_over)
+        window = _window(rule.window, body, search.taken_over)
         asked_fields = tuple(_asked_fields(url, body))
     except _Skip as skip:
         raise _Skip(skip.reason, own_call) from None
     except Unreadable:
         raise _Skip(Reason.PARAMETER, own_call) from None
-    if search.query_text and search.query_text.strip():
+    if "query_context" not in rule.overrides:
+        given_text = None
+    if search.query_text and search.query_text.strip() and "query_header" in rule.overrides:
         given_text = search.query_text
     if not has_body:
         content_type = search.accept if is_json_type(search.accept) else "application/json"
@@ -186,6 +245,7 @@ def _read(search: Search, rule_window: int) -> Plan:
         key=_key(search, params, body_bytes, members, given_text),
         asked_fields=asked_fields,
         limit=None if search.taken_over else retriever_limit(body.get("retriever")),
+        filter=FilterPath.read(url["filter_path"]) if url.get("filter_path") else None,
         _body_bytes=body_bytes,
         _members=members,
         _params=params,
@@ -239,15 +299,15 @@ def _context_text(rerank: object, body: dict[str, Any]) -> str | None:
     return text if isinstance(text, str) and text.strip() else None
 
 
-def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any]) -> None:
+def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any], pit: bool) -> None:
     if "scroll" in url:
         raise _Skip(Reason.SCROLL)
     if url.get("format", "json") not in ("json", "") or _OTHER_FORMAT.search(search.accept or ""):
         raise _Skip(Reason.FORMAT)
-    if url.get("filter_path"):
+    if url.get("filter_path") and not FilterPath.read(url["filter_path"]).shows_hits():
         raise _Skip(Reason.FILTER_PATH)
     for key, reason in _UNTOUCHED_KEYS.items():
-        if key in body:
+        if key in body and not (key == "pit" and pit):
             raise _Skip(reason)
     if not sort_keeps_score_order(body.get("sort"), url.get("sort")):
         raise _Skip(Reason.SORT)

@@ -31,18 +31,18 @@ class Hit:
     """One hit as the engine wrote it."""
 
     def __init__(self, buffer: bytes, span: Span) -> None:
-        self._buffer = buffer
+        self.buffer = buffer
         self.span = span
 
     @cached_property
     def members(self) -> dict[str, Member]:
         """The hit's keys."""
-        return object_members(self._buffer, self.span)
+        return object_members(self.buffer, self.span)
 
     def raw(self, key: str) -> bytes | None:
         """Return a value's bytes, None if the hit lacks the key."""
         member = self.members.get(key)
-        return self._buffer[member.value.start : member.value.end] if member else None
+        return self.buffer[member.value.start : member.value.end] if member else None
 
     def text(self, key: str) -> str | None:
         """Return a string value."""
@@ -101,26 +101,32 @@ class HitPatch:
     """Fields that only we asked for: their keys in ``fields``, and where the engine lists values that it ignored."""
     details: bytes | None = None
     """JSON that the hit gets as ``_rerank``, its last key."""
+    engine_score: bytes | None = None
+    """JSON of the engine's score where it stays and another search's is the right one; None: the hit's own."""
 
 
 class SearchAnswer:
     """A search answer, its parts located."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, filtered: bool = False) -> None:
         """Read an answer.
+
+        Args:
+            body: its JSON.
+            filtered: parts of it may be missing; no hits are none then.
 
         Raises:
             JsonError: it is no search answer, or no JSON that can be read.
         """
         self.body = body
         self._top = object_members(body, strip_span(body))
-        if "hits" not in self._top:
+        if "hits" not in self._top and not filtered:
             raise JsonError("the answer has no hits")
-        self._hits_members = object_members(body, self._top["hits"].value)
-        if "hits" not in self._hits_members:
+        self._hits_members = object_members(body, self._top["hits"].value) if "hits" in self._top else {}
+        if "hits" not in self._hits_members and not filtered:
             raise JsonError("the answer has no hits.hits")
-        self._array = self._hits_members["hits"].value
-        self.hits = [Hit(body, span) for span in array_items(body, self._array)]
+        self._array = self._hits_members["hits"].value if "hits" in self._hits_members else Span(0, 0)
+        self.hits = [Hit(body, span) for span in array_items(body, self._array)] if self._array.end else []
         took = self._decoded(self._top, "took")
         self.took_ms: int | None = took if isinstance(took, int) else None
         """The engine's ``took``."""
@@ -169,11 +175,14 @@ class SearchAnswer:
         separator = b","
         if len(self.hits) > 1:
             separator = self.body[self.hits[0].span.end : self.hits[1].span.start]
-        return opening + separator.join(_patched(self.body, hit, patch) for hit, patch in page) + closing
+        return opening + separator.join(_patched(hit, patch) for hit, patch in page) + closing
 
 
-def _patched(buffer: bytes, hit: Hit, patch: HitPatch) -> bytes:
+def _patched(hit: Hit, patch: HitPatch) -> bytes:
+    buffer = hit.buffer
     edits: list[Edit] = []
+    if patch.score is None and patch.engine_score is not None and hit.has_score:
+        edits.append(Edit(hit.members["_score"].value, patch.engine_score))
     if patch.score is not None and hit.has_score:
         edits.append(Edit(hit.members["_score"].value, format_score(patch.score)))
         if patch.explanation is not None and "_explanation" in hit.members:

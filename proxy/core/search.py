@@ -7,14 +7,20 @@ I/O, so that a plain search, an item of a multi-search or an explained one take 
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote
 
+from cachetools import LRUCache, TTLCache
+
+from proxy.core.by_index import Group, group_hits, needs_groups
 from proxy.core.doc_fields import choose_template
-from proxy.core.document import field_paths, render
+from proxy.core.document import Texts, render
 from proxy.core.facts import FactsMemory
-from proxy.core.mapping import MappingFacts, name_matches
+from proxy.core.lookups import check_target, look_up
+from proxy.core.mapping import name_matches
 from proxy.core.messages import (
     Forwarded,
     Need,
@@ -34,19 +40,24 @@ from proxy.core.messages import (
     UpstreamFailure,
 )
 from proxy.core.outcomes import OutcomeMemory, Remembered
-from proxy.core.page import PageWriter, tail_page
-from proxy.core.pipelines import PipelineMemory
+from proxy.core.page import Page, PageWriter, tail_page
 from proxy.core.query_text import find_query_text
 from proxy.core.ranking import Ranking, rank, tail_score
 from proxy.core.rawjson import JsonError
 from proxy.core.request import Plan, is_json_type, read_search
 from proxy.core.response import Hit, SearchAnswer, hits_digest
+from proxy.core.target_check import TargetCheck
+from proxy.core.two_phase import HitSizes, Shape, counterparts
 from proxy.scorer.types import Document, ScoreResult
-from proxy.settings import Rule, Template
+from proxy.settings import Rule, TargetPattern, Template
 
 IDENTITY = "identity"
 """The model that keeps the engine's order: everything is done but the scoring."""
 
+_MAX_PROBLEMS = 1000
+_LIMITS_KEPT_S = 600
+_TOO_WIDE = re.compile(rb"from \+ size must be less than or equal to: \[(\d{1,9})\]")
+"""What both engines say of a window above ``index.max_result_window``, as an error or among failed shards."""
 _NOT_OURS = frozenset({401, 403, 404, 429, 502, 503, 504})
 """Errors that no change of ours can have caused: they are passed on without asking a second time."""
 
@@ -59,8 +70,15 @@ class Context:
     facts: FactsMemory
     add_took: bool = True
     """Whether the time for reranking is added to ``took``."""
-    pipelines: PipelineMemory | None = None
-    """What is known of the targets' default pipelines; None: there are none."""
+    texts: tuple[tuple[TargetPattern, Template | None], ...] = ()
+    """The rules' targets and texts: a hit of a search over several indices has its own index's text."""
+    problems: LRUCache[str, str] = field(default_factory=lambda: LRUCache(_MAX_PROBLEMS))
+    """What is wrong with a target for the rule that matches it, by target; for the health page."""
+    limits: TTLCache[str, int] = field(default_factory=lambda: TTLCache(_MAX_PROBLEMS, _LIMITS_KEPT_S))
+    """How many hits a target gives at most, where that is fewer than a window: ``index.max_result_window``."""
+    sizes: HitSizes = field(default_factory=HitSizes)
+    elasticsearch: bool | None = None
+    """Which engine answers: Elasticsearch or OpenSearch; None: none has answered yet."""
 
 
 @dataclass(slots=True)
@@ -83,9 +101,14 @@ class _Prepared:
     """What to rank by, and what to read for it."""
 
     query: str
-    template: Template | None
+    texts: Texts | None
+    """What a hit's text is made of; None: none is needed."""
     added_fields: tuple[str, ...]
     """Fields that only we ask for."""
+    apart: tuple[str, ...] = ()
+    """Fields that a search of its own is to fetch, since they would show in the answer to the client's."""
+    by_index: TargetCheck | None = None
+    """Set: the texts do not all stand in ``_source``, so that a search for each kind of index is to fetch them."""
 
 
 def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> RerankGenerator:
@@ -94,10 +117,23 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
     Yields `NeedSearch`, `NeedLookup` and `NeedScores` and is sent their replies; returns what to answer. Raises
     nothing of its own accord: what cannot be reranked is forwarded or relayed, with the reason in its outcome.
     """
-    plan = read_search(search, rule.window)
+    plan = read_search(search, rule)
     if not isinstance(plan, Plan):
         outcome, call = plan
         return Forwarded(outcome, call)
+    result = yield from _handle(plan, rule, context, trace)
+    if plan.filter is None or not isinstance(result, Rewritten):
+        return result
+    try:
+        return replace(result, body=plan.filter.apply(result.body, _is_elasticsearch(result.answer)))
+    except JsonError:
+        return Forwarded(Outcome(Status.FALLBACK, Reason.UNPARSABLE), plan.own_call)
+
+
+def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGenerator:
+    narrow = context.limits.get(plan.search.target)
+    if narrow is not None and plan.page_end <= narrow:
+        plan = replace(plan, window=min(plan.window, narrow))
     trace.decisions["page"] = {"from": plan.page_from, "size": plan.page_size, "window": plan.window}
     past_window = plan.page_from >= plan.window
     known = None if past_window else context.outcomes.get(plan.key, b"", plan.page)
@@ -108,16 +144,122 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
         return Forwarded(Outcome(Status.SKIPPED, prepared), plan.own_call)
     if past_window:
         return (yield from _past_window(plan, rule))
-    answer: UpstreamAnswer = yield NeedSearch(plan.widened_call(prepared.added_fields))
-    trace.add_time("upstream", answer.started, answer.finished)
-    read = _read_answer(answer)
+    try:
+        return (yield from _ask_and_rank(plan, rule, context, trace, prepared))
+    except _TooWide as too_wide:
+        # From now on every page of such searches has this window.
+        context.limits[plan.search.target] = too_wide.most
+        trace.decisions["page"]["window"] = min(plan.window, too_wide.most)
+        narrower = replace(plan, window=min(plan.window, too_wide.most))
+        if plan.page_from >= narrower.window:
+            return (yield from _past_window(narrower, rule))
+        return (yield from _ask_and_rank(narrower, rule, context, trace, prepared, may_narrow=False))
+
+
+class _TooWide(Exception):
+    """An index gives fewer hits than the window holds."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"at most {most} hits")
+        self.most = most
+
+
+def _ask_and_rank(
+    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared, may_narrow: bool = True
+) -> RerankGenerator:
+    """Ask in one phase or in two.
+
+    Raises:
+        _TooWide: ``may_narrow``, and the window is larger than an index allows.
+    """
+    shape = plan.shape()
+    in_two = shape is not None and _in_two(shape, plan, rule, prepared, context)
+    if in_two:
+        trace.decisions["phases"] = 2
+        result = yield from _two_phases(plan, rule, context, trace, prepared, may_narrow)
+        if result is not None:
+            return result
+    trace.decisions["phases"] = 1
+    result = yield from _one_phase(plan, rule, context, trace, prepared, shape, may_narrow)
+    if in_two and shape is not None and isinstance(result, Rewritten):
+        context.sizes.refuse(shape)
+    return result
+
+
+def _check_width(plan: Plan, answer: UpstreamAnswer, may_narrow: bool) -> None:
+    """Raise `_TooWide` where an answer complains of a window that only ours is too large for."""
+    match = _TOO_WIDE.search(answer.body) if may_narrow and answer.failure is None else None
+    if match and plan.page_end <= int(match[1]) < plan.reach:
+        raise _TooWide(int(match[1]))
+
+
+def _in_two(shape: Shape, plan: Plan, rule: Rule, prepared: _Prepared, context: Context) -> bool:
+    """Say whether window and page are asked for by a search each: where it pays, or where a second is needed anyway."""
+    spared = plan.reach - plan.page_size
+    return context.sizes.pays(shape, spared, 0 if prepared.apart else rule.two_phase_bytes)
+
+
+def _two_phases(
+    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared, may_narrow: bool
+) -> Generator[Need, Any, Result | None]:
+    """Ask for the window bare, rank it, and ask for the page; None: it cannot be done so."""
+    fields = () if prepared.texts is None else prepared.texts.paths()
+    answer = yield from _ask(plan.window_call(fields), context, trace, "upstream")
+    read = _read_answer(answer, plan)
     if isinstance(read, Relayed):
         return read
     if isinstance(read, Reason):
+        _check_width(plan, answer, may_narrow)
+        return None
+    bare = replace(prepared, added_fields=(), apart=())
+    page = yield from _rerank_window(plan, rule, context, trace, bare, answer, read)
+    if not page.entries:
+        return page.written()
+    window = [hit for hit, _ in page.entries]
+    call = plan.hits_call(window)
+    if call is None:
+        return None
+    fetched = yield from _ask(call, context, trace, "page")
+    found = _read_answer(fetched, plan)
+    hits = counterparts(window, found.hits) if isinstance(found, SearchAnswer) else None
+    if hits is None or not isinstance(found, SearchAnswer):
+        return None
+    took_ms = page.extra_took_ms + (found.took_ms or 0 if context.add_took else 0)
+    return replace(page.with_hits(hits), extra_took_ms=took_ms).written()
+
+
+def _one_phase(
+    plan: Plan,
+    rule: Rule,
+    context: Context,
+    trace: Trace,
+    prepared: _Prepared,
+    shape: Shape | None,
+    may_narrow: bool,
+) -> RerankGenerator:
+    """Ask for the window as the client asks for his page, rank it and cut the page out of it."""
+    answer = yield from _ask(plan.widened_call(prepared.added_fields), context, trace, "upstream")
+    read = _read_answer(answer, plan)
+    if isinstance(read, Relayed):
+        return read
+    if isinstance(read, Reason):
+        _check_width(plan, answer, may_narrow)
         outcome, call = Outcome(Status.FALLBACK, read), _second_call(plan, answer)
         context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page, own_bytes=call is None))
         return Forwarded(outcome, call)
-    return (yield from _rerank_window(plan, rule, context, trace, prepared, answer, read))
+    if shape is not None:
+        context.sizes.note(shape, len(answer.body), len(read.hits))
+    page = yield from _rerank_window(plan, rule, context, trace, prepared, answer, read)
+    return page.written()
+
+
+def _ask(call: SearchCall, context: Context, trace: Trace, phase: str) -> Generator[Need, Any, UpstreamAnswer]:
+    """Send a search and note how long it took."""
+    answer: UpstreamAnswer = yield NeedSearch(call)
+    trace.add_time(phase, answer.started, answer.finished)
+    if answer.failure is None:
+        context.elasticsearch = _is_elasticsearch(answer)
+    return answer
 
 
 def _second_call(plan: Plan, answer: UpstreamAnswer) -> SearchCall | None:
@@ -126,47 +268,85 @@ def _second_call(plan: Plan, answer: UpstreamAnswer) -> SearchCall | None:
     Only Elasticsearch is known to refuse the part of ``ext`` that we take out. On OpenSearch a pipeline that is the
     index's default may need it, so there the client's own bytes go out.
     """
-    return plan.own_call if answer.header("x-elastic-product") is not None else None
+    return plan.own_call if _is_elasticsearch(answer) else None
+
+
+def _is_elasticsearch(answer: UpstreamAnswer) -> bool:
+    return answer.header("x-elastic-product") is not None
 
 
 def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generator[Need, Any, _Prepared | Reason]:
     if rule.model == IDENTITY:
         return _Prepared("", None, ())
-    query = find_query_text(plan.body, plan.query_text)
+    query = find_query_text(plan.body, plan.query_text, rule.query)
     if query is None:
         return Reason.NO_QUERY_TEXT
     trace.decisions["query_text"] = {"text": query.text, "source": query.source}
+    checked = yield from check_target(plan.search, (), context.facts, context.problems, trace)
+    pipeline = plan.search.params.as_dict().get("search_pipeline", plan.body.get("search_pipeline"))
+    if checked.indices.pipeline and pipeline is None:
+        return Reason.PIPELINE
     template = rule.text
     if template is None:
-        facts = yield from _look_up(plan.search, context, trace)
-        if facts is None or not facts.without_source:
+        facts = yield from look_up(plan.search, context.facts, trace)
+        if facts is None or not facts.without_source or checked.indices.names:
             template = choose_template(query.clauses, facts, rule.document_tokens)
         trace.decisions["mapping"] = "read" if facts is not None else "not readable with the search's credentials"
     if template is None:
         return Reason.TEXT_UNAVAILABLE
+    texts = Texts(template, _texts_by_index(plan.search, context, checked))
+    defined = {name for key in ("runtime_mappings", "derived") for name in plan.body.get(key) or ()}
+    named = tuple(name for name in texts.paths() if name not in defined)
+    chosen = rule.text is None and texts.paths() == Texts(template).paths()
+    checked = yield from check_target(plan.search, named, context.facts, context.problems, trace, chosen)
+    if checked.textless and len(named) == len(texts.paths()):
+        return Reason.TEXT_UNAVAILABLE
     trace.decisions["text"] = str(template)
-    return _Prepared(query.text, template, _added_fields(plan, template))
+    if needs_groups(checked, context.elasticsearch) and "retriever" not in plan.body:
+        trace.decisions["text_from"] = {
+            index: {name: f"{origin.kind}: {origin.name}" for name, origin in origins.items()}
+            for index, origins in checked.origins.items()
+        }
+        return _Prepared(query.text, texts, (), by_index=checked)
+    added = _added_fields(plan, texts)
+    shown = plan.asked_fields and any("." in path for path in added)
+    if added and (shown or plan.fields_would_show(context.elasticsearch)):
+        return _Prepared(query.text, texts, (), texts.paths())
+    return _Prepared(query.text, texts, added)
 
 
-def _look_up(search: Search, context: Context, trace: Trace) -> Generator[Need, Any, MappingFacts | None]:
-    """Look the mapping's facts up and note how long the engine took for it."""
-    lookup = context.facts.look_up(search)
-    try:
-        need = next(lookup)
-        while True:
-            answer: UpstreamAnswer = yield need
-            trace.add_time("mapping", answer.started, answer.finished)
-            need = lookup.send(answer)
-    except StopIteration as found:
-        facts: MappingFacts | None = found.value
-        return facts
-
-
-def _added_fields(plan: Plan, template: Template) -> tuple[str, ...]:
-    """Return the template's fields that the client does not ask for himself."""
+def _texts_by_index(
+    search: Search, context: Context, checked: TargetCheck
+) -> tuple[tuple[TargetPattern, Template | None], ...]:
+    """Return the rules' texts for a search over several indices, less those of which it has no hits."""
+    if not _means_several(search):
+        return ()
+    indices = checked.indices.names
     return tuple(
-        path for path in field_paths(template) if not any(name_matches(pattern, path) for pattern in plan.asked_fields)
+        (pattern, template)
+        for pattern, template in context.texts
+        if not indices or any(pattern.matches([index]) for index in indices)
     )
+
+
+def _means_several(search: Search) -> bool:
+    """Say whether a search can have hits of several indices, as far as its names tell: an alias is taken for one."""
+    names = unquote(search.target) or search.params.as_dict().get("index", "")
+    return names in ("", "_all") or "*" in names or "," in names
+
+
+def _added_fields(plan: Plan, texts: Texts) -> tuple[str, ...]:
+    """Return the fields for texts that the client does not ask for himself."""
+    return tuple(
+        path for path in texts.paths() if not any(name_matches(pattern, path) for pattern in plan.asked_fields)
+    )
+
+
+def _with_parents(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the keys under which fields can stand in a hit: Elasticsearch puts nested ones under their object's."""
+    for path in paths:
+        steps = path.split(".")
+        yield from (".".join(steps[:count]) for count in range(1, len(steps) + 1))
 
 
 def _past_window(plan: Plan, rule: Rule) -> Generator[Need, Any, Result]:
@@ -176,20 +356,20 @@ def _past_window(plan: Plan, rule: Rule) -> Generator[Need, Any, Result]:
     if nothing_changes or rule.model == IDENTITY:
         return Forwarded(outcome, plan.own_call)
     search = plan.search
-    call = plan.own_call or SearchCall(search.params, search.body, search.content_type)
-    answer: UpstreamAnswer = yield NeedSearch(call)
-    read = _read_answer(answer, own=True)
+    own = plan.own_call or SearchCall(search.params, search.body, search.content_type)
+    answer: UpstreamAnswer = yield NeedSearch(own if plan.filter is None else plan.page_call())
+    read = _read_answer(answer, plan, own=True)
     if isinstance(read, Relayed):
         return Relayed(answer, outcome)
     if isinstance(read, Reason):
-        return Forwarded(outcome, plan.own_call) if answer.failure else Relayed(answer, outcome)
+        return Forwarded(outcome, plan.own_call) if answer.failure or plan.filter else Relayed(answer, outcome)
     page = tail_page(read.hits, plan.page_from, rule)
     max_score = read.max_score if rule.scores == "replace" else None
     body = read.with_page(page, max_score=None if max_score is None else tail_score(max_score))
     return Rewritten(answer, body, outcome)
 
 
-def _read_answer(answer: UpstreamAnswer, own: bool = False) -> SearchAnswer | Relayed | Reason:
+def _read_answer(answer: UpstreamAnswer, plan: Plan, own: bool = False) -> SearchAnswer | Relayed | Reason:
     """Return the answer's parts; or that it is to be passed on; or why the client's own request is to be sent.
 
     ``own``: it answers the client's own request, so that failed shards are the engine's word.
@@ -209,7 +389,7 @@ def _read_answer(answer: UpstreamAnswer, own: bool = False) -> SearchAnswer | Re
     if not is_json_type(answer.header("content-type")):
         return Reason.UNPARSABLE
     try:
-        read = SearchAnswer(answer.body)
+        read = SearchAnswer(answer.body, filtered=plan.filter is not None)
         for hit in read.hits:
             _ = hit.identity, hit.score, None if own else hit.fields
     except JsonError:
@@ -225,18 +405,30 @@ def _rerank_window(
     prepared: _Prepared,
     answer: UpstreamAnswer,
     read: SearchAnswer,
-) -> Generator[Need, Any, Result]:
-    """Rank the window that has come and write the client's page of it."""
-    writer = PageWriter(plan, rule, answer, read, frozenset(prepared.added_fields))
+) -> Generator[Need, Any, Page]:
+    """Rank the window that has come and choose the client's page of it."""
+    writer = PageWriter(plan, rule, answer, read, frozenset(_with_parents(prepared.added_fields)))
     seen = WindowTrace(read.hits[: plan.window])
     trace.hits = len(seen.hits)
     trace.decisions["window"] = seen
-    if not seen.hits or prepared.template is None:
+    if not seen.hits or prepared.texts is None:
         return writer.engine_order(Outcome(Status.FULL))
-    seen.documents = [render(prepared.template, hit.fields, rule.document_tokens) for hit in seen.hits]
+    values = [hit.fields for hit in seen.hits]
+    if prepared.apart or prepared.by_index is not None:
+        fetched = yield from _fetch_texts(plan, seen.hits, prepared, trace)
+        if isinstance(fetched, Reason):
+            outcome = Outcome(Status.FALLBACK, fetched)
+            context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
+            return writer.engine_order(outcome)
+        values = fetched
+    reach = rule.document_tokens * rule.chunks
+    seen.documents = [
+        render(prepared.texts.of(hit.text("_index")), one, reach, rule.html)
+        for hit, one in zip(seen.hits, values, strict=True)
+    ]
     if 2 * len(seen.texts) < len(seen.hits):
         outcome = Outcome(Status.SKIPPED, Reason.NO_TEXT)
-        _warn_no_text(trace, seen.hits, prepared.template)
+        _warn_no_text(trace, seen.hits, prepared.texts.default)
         context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
         return writer.engine_order(outcome)
     # The engine has given what the search needs: an earlier failure counts no longer, for the other pages too.
@@ -246,7 +438,8 @@ def _rerank_window(
     if known is not None:
         return _as_remembered(writer, seen, known)
     deadline = answer.finished + rule.budget_ms / 1000
-    scored: ScoreResult = yield NeedScores(rule.model, prepared.query, seen.texts, rule.document_tokens, deadline)
+    need = NeedScores(rule.model, prepared.query, seen.texts, rule.document_tokens, deadline, rule.chunks)
+    scored: ScoreResult = yield need
     trace.add_time("score", scored.started, scored.finished)
     trace.cached = scored.cached
     if scored.error is not None:
@@ -263,8 +456,27 @@ def _rerank_window(
     return writer.ranked(seen.ranking, seen.logits, outcome, took_ms)
 
 
-def _as_remembered(writer: PageWriter, seen: WindowTrace, known: Remembered) -> Rewritten:
-    """Write a page in the order in which another page of the same search has been shown."""
+def _fetch_texts(
+    plan: Plan, hits: list[Hit], prepared: _Prepared, trace: Trace
+) -> Generator[Need, Any, list[dict[str, Any]] | Reason]:
+    """Fetch the fields of the hits by searches of their own; a hit that those no longer find has none."""
+    groups = [Group(prepared.apart)]
+    if prepared.by_index is not None and prepared.texts is not None:
+        groups = group_hits(hits, prepared.texts.paths(), prepared.by_index)
+    found: dict[tuple[bytes | None, ...], dict[str, Any]] = {}
+    for group in groups:
+        call = plan.group_call(group) if group.hits else plan.texts_call(group.fields)
+        answer: UpstreamAnswer = yield NeedSearch(call)
+        trace.add_time("texts", answer.started, answer.finished)
+        read = _read_answer(answer, plan)
+        if not isinstance(read, SearchAnswer):
+            return Reason.UPSTREAM_ERROR if isinstance(read, Relayed) else read
+        found.update((hit.identity, group.values(hit.fields)) for hit in read.hits)
+    return [found.get(hit.identity, {}) for hit in hits]
+
+
+def _as_remembered(writer: PageWriter, seen: WindowTrace, known: Remembered) -> Page:
+    """Return a page in the order in which another page of the same search has been shown."""
     if known.ranking is None:
         return writer.engine_order(known.outcome)
     seen.ranking, seen.logits = known.ranking, list(known.logits)

@@ -23,10 +23,8 @@ from proxy.core.messages import (
     SearchCall,
     Status,
     Trace,
-    UpstreamAnswer,
 )
 from proxy.core.page import rerank_details
-from proxy.core.pipelines import PipelineMemory
 from proxy.core.ranking import Ranking, tail_score
 from proxy.core.rawjson import Edit, JsonError, apply_edits, object_members, strip_span
 from proxy.core.request import is_json_type
@@ -55,10 +53,6 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
     except (JsonError, RecursionError):
         return Forwarded(Outcome(Status.SKIPPED, Reason.BODY))
     if taken is None:
-        if context.pipelines is not None and b"search_pipeline" not in search.body:
-            forbidden = yield from _look_up(context.pipelines, search, trace)
-            if forbidden:
-                return Forwarded(Outcome(Status.SKIPPED, Reason.PIPELINE))
         return (yield from rerank_plain(search, rule, context, trace))
     trace.decisions["takeover"] = taken.decision
     return (yield from _rerank_taken(taken, rule, context, trace))
@@ -71,21 +65,6 @@ def _take(search: Search, rule: Rule) -> RetrieverTakeover | PipelineTakeover | 
     if body is None:
         return None
     return take_retriever(search, rule, body) or take_pipeline(search, rule, body)
-
-
-def _look_up(pipelines: PipelineMemory, search: Search, trace: Trace) -> Generator[Need, Any, bool]:
-    """Say whether the index's own pipeline reranks; a search that names another one is judged by that alone."""
-    if "search_pipeline" in search.params.as_dict():
-        return False
-    lookup = pipelines.forbids(search)
-    try:
-        need = next(lookup)
-        while True:
-            answer: UpstreamAnswer = yield need
-            trace.add_time("pipeline", answer.started, answer.finished)
-            need = lookup.send(answer)
-    except StopIteration as found:
-        return bool(found.value)
 
 
 def _refused(refusal: Refusal) -> Refused:

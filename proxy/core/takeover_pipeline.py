@@ -15,6 +15,7 @@ from proxy.core.messages import Search
 from proxy.core.pipelines import RERANK, disturbed_by_widening
 from proxy.core.rawjson import Edit, Span, apply_edits, array_items, object_members, strip_span
 from proxy.core.request import take_out_ext
+from proxy.core.takeover_retriever import given_text
 from proxy.settings import Rule
 
 _RERANK_KEYS = {"ml_opensearch", "context", "tag", "description", "ignore_failure"}
@@ -58,11 +59,17 @@ def take_pipeline(search: Search, rule: Rule, body: dict[str, Any]) -> PipelineT
         raise NotTaken
     stripped = _without(search.body, reranks[0])
     members = object_members(stripped, strip_span(stripped))
-    stripped, given_text = take_out_ext(stripped, members, body)
+    stripped, text = take_out_ext(stripped, members, body)
+    text = given_text(search, rule) or text
     return PipelineTakeover(
-        replace(search, body=stripped, query_text=search.query_text or given_text, taken_over=True),
-        replace(rule, text=as_template(names, rule.document_tokens), takeover=False),
+        replace(search, body=stripped, query_text=text, taken_over=True),
+        _rule(rule, names, text),
     )
+
+
+def _rule(rule: Rule, names: list[str], text: str | None) -> Rule:
+    changed = replace(rule, text=as_template(names, rule.document_tokens), takeover=False)
+    return changed if text is None else replace(changed, query=None, overrides=(*rule.overrides, "query_header"))
 
 
 def _listed(value: object) -> list[Any]:

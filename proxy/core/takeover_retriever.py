@@ -127,7 +127,7 @@ def take_retriever(search: Search, rule: Rule, body: dict[str, Any]) -> Retrieve
             search,
             params=search.params.without(("from", "size")),
             body=_child_body(search.body, shown),
-            query_text=search.query_text or options["inference_text"],
+            query_text=given_text(search, rule) or options["inference_text"],
             identity=_identity(search.identity, field, window),
             taken_over=True,
         ),
@@ -140,12 +140,19 @@ def take_retriever(search: Search, rule: Rule, body: dict[str, Any]) -> Retrieve
             min_score=None,
             hit_details=False,
             takeover=False,
+            query=None,
+            overrides=(*rule.overrides, "query_header"),
         ),
         page_from=shown[0],
         no_hits=no_hits,
         min_score=min_score,
         counts_window=counts_window,
     )
+
+
+def given_text(search: Search, rule: Rule) -> str | None:
+    """Return the text that the client gives beside the body, where the rule lets it."""
+    return search.query_text if "query_header" in rule.overrides else None
 
 
 def _kinds(retriever: object, depth: int) -> Iterator[str]:

@@ -76,6 +76,9 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "window": rule.window,
         "budget_ms": rule.budget_ms,
         "document_tokens": rule.document_tokens,
+        "html": rule.html,
+        "long_text": rule.long_text,
+        "max_chunks": rule.max_chunks,
         "blend": rule.blend,
         "blend_by": rule.blend_by,
         "rrf_k": rule.rrf_k,
@@ -91,9 +94,9 @@ async def _hits(services: Services, rule: Rule, window: WindowTrace, query: str)
     documents = window.documents or [None] * len(window.hits)
     logits = window.logits or [None] * len(window.hits)
     texts = [document for document in documents if document is not None]
-    request = ScoreRequest(rule.model, query, texts, rule.document_tokens)
+    request = ScoreRequest(rule.model, query, texts, rule.document_tokens, max_chunks=rule.chunks)
     visible = iter(await services.scorer.visible_texts(request) if texts else [])
-    seen = [next(visible) if document is not None else None for document in documents]
+    seen: list[list[str]] = [next(visible) if document is not None else [] for document in documents]
     ranking = window.ranking
     order = ranking.order if ranking is not None else tuple(range(len(window.hits)))
     rows = []
@@ -108,7 +111,8 @@ async def _hits(services: Services, rule: Rule, window: WindowTrace, query: str)
                 "engine_score": hit.score,
                 "score": ranking.scores[rank - 1] if ranking is not None and rule.scores == "replace" else hit.score,
                 "logit": logits[position],
-                "text": seen[position],
+                "text": seen[position][0] if seen[position] else None,
+                **({"chunks": seen[position]} if len(seen[position]) > 1 else {}),
                 "_source": _source(hit.raw("_source")),
             }
         )

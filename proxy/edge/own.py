@@ -13,7 +13,7 @@ from proxy.edge.explain import explain
 from proxy.edge.forward import raw_target
 from proxy.edge.http_server import ExactResponseWithBody, error_response
 from proxy.edge.own_response import json_response, text_response
-from proxy.edge.probe import probe_engine
+from proxy.edge.probe import check_rules, probe_engine
 from proxy.edge.search import Rules
 from proxy.edge.search_io import Services
 from proxy.settings import redacted
@@ -54,6 +54,8 @@ async def _read_page(request: web.BaseRequest, path: str, services: Services) ->
 async def _health(services: Services, probe_models: bool) -> ExactResponseWithBody:
     """Ready means that requests can be forwarded; without a model they are, in the engine's order: ``degraded``."""
     engine = await probe_engine(services.upstream, services.settings.metadata_auth)
+    if probe_models and services.settings.metadata_auth is not None:
+        await check_rules(services)
     models = await services.scorer.health(probe=probe_models)
     healthy = all(model.ok for model in models)
     status = ("ready" if healthy else "degraded") if engine.reached else "unavailable"
@@ -61,6 +63,7 @@ async def _health(services: Services, probe_models: bool) -> ExactResponseWithBo
         "status": status,
         "version": __version__,
         "engine": {"reached": engine.reached, "detail": engine.detail},
+        "targets": [{"name": name, "problem": problem} for name, problem in services.context.problems.items()],
         "models": [{"name": model.name, "ok": model.ok, "detail": model.detail} for model in models],
     }
     return json_response(page, 200 if engine.reached else 503)

@@ -54,7 +54,9 @@ class Services:
 
 def score_request(need: NeedScores) -> ScoreRequest:
     """Turn the core's need into the scorer's request."""
-    return ScoreRequest(need.model, need.query, need.documents, need.document_tokens, need.deadline)
+    return ScoreRequest(
+        need.model, need.query, need.documents, need.document_tokens, need.deadline, max_chunks=need.max_chunks
+    )
 
 
 def call_headers(headers: CIMultiDict[str], call: SearchCall) -> CIMultiDict[str]:
@@ -118,8 +120,12 @@ class SearchIO:
 
     async def search(self, call: SearchCall) -> UpstreamAnswer:
         """Send a search, or whatever the path takes, and read its answer."""
-        path = f"{self._path}?{call.params.raw}" if call.params.raw else self._path
-        return await self._ask(self._method, path, call_headers(self._headers, call), call.body)
+        return await self.send(self._method, self._path, call)
+
+    async def send(self, method: str, path: str, call: SearchCall) -> UpstreamAnswer:
+        """Send a request to another path and read its answer."""
+        sent_path = f"{path}?{call.params.raw}" if call.params.raw else path
+        return await self._ask(method, sent_path, call_headers(self._headers, call), call.body)
 
     async def _look_up(self, need: NeedLookup) -> UpstreamAnswer:
         path = f"/{need.target}/{need.api}" if need.target else f"/{need.api}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from aiohttp import web
@@ -12,7 +13,6 @@ from aiohttp import web
 from proxy.core.facts import FactsMemory
 from proxy.core.outcomes import OutcomeMemory
 from proxy.core.params import Params
-from proxy.core.pipelines import PipelineMemory
 from proxy.core.search import IDENTITY, Context
 from proxy.edge.buffers import BufferBudget
 from proxy.edge.forward import forward, raw_target
@@ -21,16 +21,17 @@ from proxy.edge.metrics import Metrics
 from proxy.edge.multi import MultiSearchHandler
 from proxy.edge.own import PREFIX as OWN_PREFIX
 from proxy.edge.own import own_page
-from proxy.edge.probe import probe_engine
+from proxy.edge.probe import check_rules, probe_engine
 from proxy.edge.search import Rules, SearchHandler, multi_target, search_target
 from proxy.edge.search_io import Services
 from proxy.edge.upstream import Upstream
+from proxy.edge.wrapped import WrappedSearchHandler, wrapped_search
 from proxy.scorer.cache import MemoryScoreCache
 from proxy.scorer.cores import usable_cores
 from proxy.scorer.models import find_model
 from proxy.scorer.pool import ThreadScorer
 from proxy.scorer.types import PairModel
-from proxy.settings import Settings
+from proxy.settings import Rule, Settings, TargetPattern, Template
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Proxy:
         self._rules = Rules(settings.rules)
         self._searches = SearchHandler(services)
         self._multi_searches = MultiSearchHandler(services, self._rules, self._searches)
+        self._wrapped = WrappedSearchHandler(services, self._rules, self._searches)
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -90,6 +92,10 @@ class Proxy:
             if multi is not None:
                 metrics.requests.labels("multi-search").inc()
                 return await self._multi_searches.handle(request, multi, Params(query))
+            wrapped = wrapped_search(request.method, path) if self._rules else None
+            if wrapped is not None:
+                metrics.requests.labels(wrapped[0].value).inc()
+                return await self._wrapped.handle(request, *wrapped, Params(query))
             metrics.requests.labels("forwarded").inc()
             return await forward(request, self.services.upstream)
 
@@ -112,6 +118,13 @@ def make_scorer(settings: Settings) -> ThreadScorer:
     )
 
 
+def texts_of(rules: Sequence[Rule]) -> tuple[tuple[TargetPattern, Template | None], ...]:
+    """Return the rules' targets and texts, nothing where no two differ."""
+    if len({rule.text for rule in rules}) < 2:
+        return ()
+    return tuple((TargetPattern(rule.target), rule.text) for rule in rules)
+
+
 async def start_proxy(settings: Settings, scorer: ThreadScorer | None = None) -> Proxy:
     """Start a proxy: models, connections, then the listening socket. ``scorer``: another than the settings' own.
 
@@ -125,8 +138,8 @@ async def start_proxy(settings: Settings, scorer: ThreadScorer | None = None) ->
     context = Context(
         outcomes=OutcomeMemory(settings.outcome_entries, settings.outcome_ttl_s, time.monotonic),
         facts=FactsMemory(settings.mapping_ttl_s, time.monotonic),
-        pipelines=PipelineMemory(settings.mapping_ttl_s, time.monotonic),
         add_took=settings.took,
+        texts=texts_of(settings.rules),
     )
     services = Services(settings, upstream, scorer, buffers, Metrics(scorer, buffers), context)
     proxy = Proxy(settings, services, scorer)
@@ -146,6 +159,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         probe = await probe_engine(proxy.services.upstream, settings.metadata_auth)
         level = logging.INFO if probe.reached else logging.WARNING
         _log.log(level, "listening on %s; upstream: %s", proxy.url, probe.detail)
+        if settings.metadata_auth is not None:
+            await check_rules(proxy.services)
         await stop.wait()
         _log.info("shutting down: open requests have %s s", settings.shutdown_grace_s)
     finally:

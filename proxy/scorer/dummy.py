@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 
-from proxy.scorer.types import Document
+from proxy.scorer.chunks import part
+from proxy.scorer.types import Document, Segment
+
+_WORD = re.compile(r"\S+")
 
 
 class DummyModel:
@@ -36,6 +40,14 @@ class DummyModel:
         shared = len(wanted & set(text.casefold().split())) / max(1, len(wanted))
         digest = hashlib.blake2b(f"{query}\0{text}".encode(errors="replace"), digest_size=4).digest()
         return 8.0 * shared - 4.0 + int.from_bytes(digest, "big") / 2**32
+
+    def chunks(self, query: str, document: Document, document_tokens: int, most: int) -> list[Document]:
+        """Return a document's parts; a word is a token."""
+        cut = tuple(
+            piece if piece.max_tokens is None else Segment(" ".join(piece.text.split()[: piece.max_tokens]))
+            for piece in document
+        )
+        return part(cut, document_tokens, most, lambda text: [(*word.span(), True) for word in _WORD.finditer(text)])
 
     def visible_text(self, query: str, document: Document, document_tokens: int) -> str:
         """Return the document's text, cut after ``document_tokens`` words."""

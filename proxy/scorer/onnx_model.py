@@ -25,12 +25,15 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
+from proxy.scorer.chunks import Span, part
 from proxy.scorer.types import Document, Segment
 
 CHARACTERS_PER_TOKEN = 32
 """A text is cut to so many characters for each token it may have before it is tokenized: a huge field costs nothing."""
 
 _QUERIES_KEPT = 256
+SLOWER_FUSED = ["SkipLayerNormFusion", "BiasGeluFusion"]
+"""Fusions that make a graph slower on CPUs; see scripts/exporting/split.py for the figures."""
 _KNOWN_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 _INTEGER_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _FLOAT_TYPES = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
@@ -106,6 +109,30 @@ class OnnxPairModel:
         encoded_query = self._query(_clean(query[: self._query_tokens * CHARACTERS_PER_TOKEN]))
         _, encoded_document = self._encode_document(document, self._limit(encoded_query, document_tokens))
         return self._tokenizer.post_process(encoded_query, encoded_document)
+
+    def chunks(self, query: str, document: Document, document_tokens: int, most: int) -> list[Document]:
+        """Return a document's parts, tokens counted as `score` does.
+
+        Where a tokenizer reads a piece otherwise beside another one, the last tokens of a part may be cut.
+        """
+        encoded_query = self._query(_clean(query[: self._query_tokens * CHARACTERS_PER_TOKEN]))
+        limit = self._limit(encoded_query, document_tokens)
+        pieces = tuple(
+            Segment(_clean(piece.text[: limit * most * CHARACTERS_PER_TOKEN]))
+            if piece.max_tokens is None
+            else Segment(self._cut(piece.text, min(piece.max_tokens, limit * most))[0])
+            for piece in document
+        )
+        parts = part(pieces, limit, most, self._spans)
+        return [document] if len(parts) == 1 else parts
+
+    def _spans(self, text: str) -> list[Span]:
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        words = encoding.word_ids
+        return [
+            (start, end, position == 0 or words[position] is None or words[position] != words[position - 1])
+            for position, (start, end) in enumerate(encoding.offsets)
+        ]
 
     def visible_text(self, query: str, document: Document, document_tokens: int) -> str:
         """Return the document's text up to the last token that the model is given."""
@@ -217,7 +244,9 @@ def _open_session(path: Path, name: str) -> onnxruntime.InferenceSession:
     options.enable_cpu_mem_arena = False  # no faster, and it keeps the memory of the largest pairs for good
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSED
+        )
     except Exception as error:  # ONNX Runtime's errors have no common base class
         raise ModelError(f"model {name!r}: {path} cannot be opened as an ONNX model: {_one_line(error)}") from error
 

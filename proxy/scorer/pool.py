@@ -13,8 +13,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from proxy.scorer.cache import PairKey, ScoreCache, pair_keys
 from proxy.scorer.models import ModelState, one_line, probe
@@ -133,10 +133,20 @@ class ThreadScorer:
     async def score(self, request: ScoreRequest) -> ScoreResult:
         """Score what can be scored before the deadline. Never raises for a failing model: see ``ScoreResult.error``."""
         started = time.monotonic()
-        count = len(request.documents)
         model = self._model(request.model)
         if isinstance(model, str):
-            return ScoreResult([None] * count, error=model, started=started, finished=time.monotonic())
+            return _unscored(request, model, started)
+        if request.max_chunks < 2:
+            return await self._score(request, model, started)
+        try:
+            parts = await asyncio.to_thread(_parted, model, request)
+        except Exception as failure:  # as for a pair: the search is answered without scores
+            return _unscored(request, f"model {request.model} failed: {one_line(failure)}", started)
+        result = await self._score(replace(request, documents=[one for part in parts for one in part]), model, started)
+        return replace(result, logits=_best(result.logits, [len(part) for part in parts]))
+
+    async def _score(self, request: ScoreRequest, model: PairModel, started: float) -> ScoreResult:
+        count = len(request.documents)
         keys = pair_keys(model.fingerprint, request.query, request.documents, request.document_tokens)
         found = await self.cache.get_many(keys)
         known = {key: logit for key, logit in zip(keys, found, strict=True) if logit is not None}
@@ -359,14 +369,47 @@ class ThreadScorer:
             return ModelHealth(state.name, False, error)
         return ModelHealth(state.name, True, f"fingerprint {state.model.fingerprint}")
 
-    async def visible_texts(self, request: ScoreRequest) -> list[str]:
-        """Return each document's text as the model sees it after all cuts; the whole text where no model is loaded."""
+    async def visible_texts(self, request: ScoreRequest) -> list[list[str]]:
+        """Return each document's parts as the model sees them after all cuts; the whole text where none is loaded."""
         state = self._models.get(request.model)
         model = state.model if state is not None else None
         if model is None:
-            return ["".join(segment.text for segment in document) for document in request.documents]
+            return [["".join(segment.text for segment in document)] for document in request.documents]
 
-        def cut_all() -> list[str]:
-            return [model.visible_text(request.query, doc, request.document_tokens) for doc in request.documents]
+        def cut_all() -> list[list[str]]:
+            return [
+                [model.visible_text(request.query, one, request.document_tokens) for one in parts]
+                for parts in _parted(model, request)
+            ]
 
         return await asyncio.to_thread(cut_all)
+
+
+def _unscored(request: ScoreRequest, error: str, started: float) -> ScoreResult:
+    return ScoreResult([None] * len(request.documents), error=error, started=started, finished=time.monotonic())
+
+
+def _parted(model: PairModel, request: ScoreRequest) -> list[list[Document]]:
+    """Return each document's parts. Blocks."""
+    if request.max_chunks < 2:
+        return [[document] for document in request.documents]
+    return [
+        model.chunks(request.query, document, request.document_tokens, request.max_chunks)
+        for document in request.documents
+    ]
+
+
+def _best(logits: Sequence[float | None], counts: Sequence[int]) -> list[float | None]:
+    """Return for each document the best logit of its parts; None where one of them has none.
+
+    Args:
+        logits: of all parts, one document's after the other's.
+        counts: how many parts each document has.
+    """
+    best: list[float | None] = []
+    start = 0
+    for count in counts:
+        known = [logit for logit in logits[start : start + count] if logit is not None]
+        best.append(max(known) if len(known) == count else None)
+        start += count
+    return best

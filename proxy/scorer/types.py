@@ -40,6 +40,8 @@ class ScoreRequest:
     deadline: float | None = None
     """On the clock of ``time.monotonic()``, in seconds. What is not scored by then comes back as None."""
     priority: Priority = Priority.SEARCH
+    max_chunks: int = 1
+    """A longer one is read in at most so many parts of as many tokens, and has the best one's logit; 1: it is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ class ScoreResult:
     """Logits in the order of the request's documents."""
 
     logits: list[float | None]
-    """None: not scored (the deadline passed, or the scorer failed)."""
+    """None: not scored, or not all of its parts (the deadline passed, or the scorer failed)."""
     cached: int = 0
-    """How many of the logits came from the score cache."""
+    """How many logits came from the score cache; of each part of a document by itself."""
     error: str | None = None
     """Why pairs other than those past the deadline are missing, in one line; None if nothing failed."""
     started: float = 0.0
@@ -88,6 +90,13 @@ class PairModel(Protocol):
         """
         ...
 
+    def chunks(self, query: str, document: Document, document_tokens: int, most: int) -> list[Document]:
+        """Return at most so many parts of a document, each of which the model reads whole; one where one is enough.
+
+        Each part is a document by itself: its score hangs on nothing else.
+        """
+        ...
+
     def visible_text(self, query: str, document: Document, document_tokens: int) -> str:
         """Return the document's text as the model sees it after all cuts, for the explain page."""
         ...
@@ -100,8 +109,8 @@ class Scorer(Protocol):
         """Score what can be scored before the deadline. Never raises for a failing model: see ``ScoreResult.error``."""
         ...
 
-    async def visible_texts(self, request: ScoreRequest) -> list[str]:
-        """Return each document's text as the model sees it after all cuts."""
+    async def visible_texts(self, request: ScoreRequest) -> list[list[str]]:
+        """Return each document's parts (one, if it is not parted) as the model sees them after all cuts."""
         ...
 
     async def health(self, probe: bool = False) -> list[ModelHealth]:

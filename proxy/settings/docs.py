@@ -86,7 +86,8 @@ def example() -> str:
                 lines += _comment(key.help, "    " if position else "  ")
                 # A text is what most rules have; what else is off by default is only shown.
                 off = "# " if key.optional and key.name != "text" else ""
-                lines.append(f"  {' ' if position else '-'} {off}{key.name}: {_written(key.example)}")
+                value = show_value(key, key.default) if key.kind.many else key.example
+                lines.append(f"  {' ' if position else '-'} {off}{key.name}: {_written(value)}")
         elif row.kind.many:
             lines.append(f"{row.name}: [{_written(row.example)}]")
         elif row.optional:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proxy.settings.errors import did_you_mean, shown
 from proxy.settings.target import TargetPattern
-from proxy.settings.template import parse_template
+from proxy.settings.template import Field, Template, parse_template
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
@@ -127,6 +127,31 @@ def _read_target(text: str) -> str:
 
 TARGET = Kind("names and wildcards separated by commas, - before those to leave out", _read_target)
 TEMPLATE = Kind("a text with fields in braces", parse_template)
+
+
+def _read_query_template(text: str) -> Template:
+    template = parse_template(text)
+    paths = [part for part in template.parts if isinstance(part, Field)]
+    if not paths:
+        raise ValueError(f"{shown(text)} names no path of the body, such as {{query.match.title}}")
+    limited = [part.path for part in paths if part.max_tokens is not None]
+    if limited:
+        raise ValueError(f"{shown(text)}: a query's text is not cut, so that {{{limited[0]}}} takes no number")
+    return template
+
+
+QUERY_TEMPLATE = Kind("a text with paths of the search's body in braces", _read_query_template)
+
+
+def words(*accepted: str) -> Kind:
+    """Accept any of these words, several separated by commas or as a list."""
+
+    def read(text: str) -> str:
+        if text not in accepted:
+            raise ValueError(f"{shown(text)} is none of {', '.join(accepted)}{did_you_mean(text, accepted)}")
+        return text
+
+    return Kind(f"a list of {', '.join(accepted[:-1])} and {accepted[-1]}", read, many=True)
 
 
 def _read_model(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from proxy.settings.template import Template
 
+KIB = 1024
 MIB = 1024 * 1024
 
 
@@ -30,17 +31,31 @@ class Rule:
 
     target: str = "*,-.*"
     text: Template | None = None
+    query: Template | None = None
+    overrides: tuple[str, ...] = ("query_header", "query_context", "skip_header")
     model: str = "base"
     window: int = 50
     budget_ms: int = 500
     document_tokens: int = 128
-    blend: float = 0.0
+    html: bool = True
+    long_text: Choice["cut", "chunks"] = "cut"
+    max_chunks: int = 4
+    blend: float = 0.1
     blend_by: Choice["min_max", "z_score", "rrf"] = "min_max"
     rrf_k: int = 60
     scores: Choice["replace", "keep"] = "replace"
     min_score: float | None = None
     hit_details: bool = False
+    two_phase_bytes: int = 512 * KIB
+    pit: bool = False
+    templates: bool = False
+    async_search: bool = False
     takeover: bool = False
+
+    @property
+    def chunks(self) -> int:
+        """Return in how many parts a text is read at most."""
+        return self.max_chunks if self.long_text == "chunks" else 1
 
 
 @dataclass(frozen=True, slots=True)

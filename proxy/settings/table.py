@@ -8,6 +8,7 @@ from pathlib import Path
 
 from proxy.settings.kinds import (
     MODEL,
+    QUERY_TEMPLATE,
     SWITCH,
     TARGET,
     TEMPLATE,
@@ -18,6 +19,7 @@ from proxy.settings.kinds import (
     number,
     show_bytes,
     whole_number,
+    words,
 )
 from proxy.settings.model import MIB, Rule, Settings
 from proxy.settings.network import AUTHORIZATION, FINGERPRINT, LISTEN, UPSTREAM
@@ -270,8 +272,26 @@ _RULE_KEYS = (
         "text",
         TEMPLATE,
         "What the model reads of a hit: fields in braces. `:60` takes at most 60 tokens of one, `{{` and `}}` stand "
-        "for braces. None: the fields that the query itself searches.",
+        "for braces. None: the fields that the query itself searches. In a search of several indices a hit is read by "
+        "the first rule that means its index.",
         "{title} {brand} {bullets:60}",
+    ),
+    Setting(
+        _RULE,
+        "query",
+        QUERY_TEMPLATE,
+        "The text to rank by: paths into the search's body in braces, list items by number or all of them. Where it "
+        "gives nothing, and without it, the text is taken from the query's scoring clauses.",
+        "{query.bool.must.0.multi_match.query}",
+    ),
+    Setting(
+        _RULE,
+        "overrides",
+        words("query_header", "query_context", "skip_header", "none"),
+        "What a client may say for itself: the text to rank by in `X-Rerank-Query` or in the body's "
+        "`ext.rerank.query_context` (the header wins), and the engine's own order by `X-Rerank-Skip`. What is not in "
+        "the list is ignored, and still kept from the engine.",
+        "skip_header",
     ),
     Setting(
         _RULE,
@@ -307,10 +327,35 @@ _RULE_KEYS = (
     ),
     Setting(
         _RULE,
+        "html",
+        SWITCH,
+        "Whether HTML in fields is read as a reader of the page would: without tags, scripts and styles. What is no "
+        "element's tag, as in `List<String>`, is text in any case.",
+        "true",
+    ),
+    Setting(
+        _RULE,
+        "long_text",
+        choice("cut", "chunks"),
+        "What becomes of a text that is longer: `cut` leaves the rest unread, `chunks` has the model read parts of "
+        "`document_tokens`, each with the shorter fields, and takes the best part's score. Each part costs what a hit "
+        "does.",
+        "cut",
+    ),
+    Setting(
+        _RULE,
+        "max_chunks",
+        whole_number(2, 100),
+        "At most so many parts of a text are read; what is behind them is not.",
+        "4",
+    ),
+    Setting(
+        _RULE,
         "blend",
         number(0, 1),
-        "The engine's share of the order, 0: the model alone. See `blend_by`.",
-        "0.0",
+        "The engine's share of the order, 0: the model alone, 1: the engine alone. See `blend_by`; docs/model.md says "
+        "what which share is worth.",
+        "0.1",
     ),
     Setting(
         _RULE,
@@ -352,11 +397,43 @@ _RULE_KEYS = (
     ),
     Setting(
         _RULE,
+        "two_phase_bytes",
+        byte_count(0, _GIB),
+        "Where a window would bring so many bytes beside the page (earlier answers to such searches say it; "
+        "highlights, inner hits and script fields count extra), it is fetched with the texts to score only, and the "
+        "page by a second search. 0: always; 1GiB: hardly ever.",
+        "512KiB",
+    ),
+    Setting(
+        _RULE,
+        "pit",
+        SWITCH,
+        "Whether searches of a point in time are reranked too, where they page by `from`. They name no index, so that "
+        "the target must be one that means all indices, as `*` does.",
+        "false",
+    ),
+    Setting(
+        _RULE,
+        "templates",
+        SWITCH,
+        "Whether `_search/template` is reranked too. Each costs a `_render/template` before the search.",
+        "false",
+    ),
+    Setting(
+        _RULE,
+        "async_search",
+        SWITCH,
+        "Whether `_async_search` is reranked too, where the answer to its start is whole. What it found is searched "
+        "for once more then, as a plain search; what the engine keeps of it stays in the engine's order.",
+        "false",
+    ),
+    Setting(
+        _RULE,
         "takeover",
         SWITCH,
-        "Whether the proxy reranks in the cluster's stead, for clusters without the licence or the plugin: a search's "
-        "outermost `text_similarity_reranker` retriever, and the `ml_opensearch` `rerank` processor of its inline "
-        "`search_pipeline`. `false`: such searches pass untouched.",
+        "Whether to do what a search asks the cluster's own reranker to do: Elasticsearch's outermost "
+        "`text_similarity_reranker`, and OpenSearch's `rerank` processor in an inline pipeline. For clusters without "
+        "it. Off, such searches pass untouched.",
         "false",
     ),
 )

@@ -21,10 +21,12 @@ from .feeds import Feeds, activations, logits_of, make_feeds, milliseconds
 from .first_token import keep_first_token
 from .smoothing import smooth
 from .source import export_graph, fuse, gap_to_torch, original_tokenizer, write_companions, write_pruned
+from .split import split_last_attention, split_norms
 from .vocabulary import prune, read_corpus
 
 _LARGEST_REWRITING_GAP = 1e-4
 """How far float logits may move, in shares of their spread (or of 1), when the graph is written in another way."""
+_LAYER_NORMALIZATION_OPSET = 17
 _SMOOTHED_ON = 32
 _TIMED_ON = 60
 
@@ -98,6 +100,7 @@ def build(plan: Plan, folder: Path, pairs: Pairs, calibration: Pairs) -> Made:
         lines.append(f"word embeddings: {'int8 with a scale a row' if left is None else f'float, as {left}'}")
         onnx.save(model, rewritten)
         lines += _quantized(plan, rewritten, served / "model.onnx", feeds, wanted, folder)
+    lines += _split(served / "model.onnx")
     sizes = [(path / "model.onnx").stat().st_size / 1e6 for path in (reference, served)]
     lines.insert(0, f"weights: {plan.precision}; size of model.onnx: {sizes[1]:.1f} MB (float: {sizes[0]:.1f} MB)")
     lines.append(f"opset: {next(each.version for each in model.opset_import if each.domain in ('', 'ai.onnx'))}")
@@ -136,6 +139,16 @@ def _first_token(model: onnx.ModelProto, folder: Path, feeds: Feeds, wanted: np.
         return [f"last layer: every token is computed, as {why}"]
     model.CopyFrom(tried)
     return ["last layer: behind its attention only the first token is computed (the same logits)"]
+
+
+def _split(path: Path) -> list[str]:
+    model = onnx.load(path)
+    opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    if opset < _LAYER_NORMALIZATION_OPSET:
+        return [f"fused nodes: kept, as opset {opset} has no LayerNormalization"]
+    count = split_norms(model) + split_last_attention(model)
+    onnx.save(model, path)
+    return [f"fused nodes: {count} written apart, which the runtime computes faster"]
 
 
 def _smooth(model: onnx.ModelProto, feeds: Feeds, wanted: np.ndarray) -> list[str]:

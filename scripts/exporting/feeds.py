@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from tokenizers import Tokenizer
 
 from model_checks import DOCUMENT_TOKENS, Logits, Pairs
+from proxy.scorer.onnx_model import SLOWER_FUSED
 
 from .graph import Graph
 from .smoothing import Samples, smoothable
@@ -54,7 +55,9 @@ def open_session(graph: Path | bytes) -> onnxruntime.InferenceSession:
     options.enable_mem_pattern = options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     given = str(graph) if isinstance(graph, Path) else graph
-    return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        given, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSED
+    )
 
 
 def logits_of(graph: Path | bytes, feeds: Feeds) -> Logits:

@@ -19,7 +19,7 @@ from tests.core.fake_engine import (
 )
 
 QUERY = {"match": {"title": "red shoes"}}
-RULE = Rule(text=parse_template("{title}"), window=4, budget_ms=500)
+RULE = Rule(text=parse_template("{title}"), window=4, budget_ms=500, blend=0.0)
 NAMES = "abcdef"
 LOGITS: dict[str, float | None] = {"a": -1.0, "b": 2.0, "c": 2.0, "d": 5.0, "e": 9.0, "f": 9.0}
 

@@ -9,6 +9,7 @@ import pytest
 from proxy.core.document import field_paths, render
 from proxy.scorer.types import Segment
 from proxy.settings import parse_template
+from tests.core.fake_engine import plain
 
 S = Segment
 
@@ -63,3 +64,30 @@ def test_many_values_are_read_no_further_than_the_limit() -> None:
 
 def test_field_paths() -> None:
     assert field_paths(parse_template("{title} x {brand:6} {title:3}")) == ("title", "brand")
+
+
+def test_html_is_read_as_text_unless_the_rule_says_otherwise() -> None:
+    template = parse_template("{title}: {body}")
+    values = {"title": ["Shoe &amp; lace"], "body": ["<p>Warm</p><p>Light</p>", "<script>x</script>"]}
+    assert plain(render(template, values, 99) or ()) == "Shoe & lace: Warm Light"
+    assert plain(render(template, values, 99, html=False) or ()) == (
+        "Shoe &amp; lace: <p>Warm</p><p>Light</p> <script>x</script>"
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"parts.name": ["sole", "lace"]},
+        {"parts.name": ("sole", "lace")},
+        {"parts": [{"name": ["sole"]}, {"weight": [2]}, {"name": ["lace"]}]},
+        {"parts": [{"name": ["sole", "lace"], "name.raw": ["x"]}]},
+    ],
+)
+def test_nested_values_are_found_in_both_engines_forms(values: dict[str, list[object]]) -> None:
+    assert plain(render(parse_template("{parts.name}"), values, 99) or ()) == "sole lace"
+
+
+def test_deeper_nesting() -> None:
+    values = {"a": [{"b.c": [{"d": ["x"]}]}, {"b.c": [{"d": ["y"]}]}]}
+    assert plain(render(parse_template("{a.b.c.d}"), values, 99) or ()) == "x y"

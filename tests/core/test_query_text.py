@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.core.query_text import MAX_QUERY_CHARACTERS, QueryText, TextClause, find_query_text, normalise
+from proxy.settings import parse_template
 
 MATCH = {"match": {"title": "red shoes"}}
 
@@ -266,3 +267,43 @@ def test_a_clause_says_where_it_stands() -> None:
         TextClause("bool.must.match", "red shoes", (("title", 1.0),), True),
         TextClause("bool.should.match", "red shoes", (("title", 1.0),), False),
     )
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{query.bool.must.0.match.title}", "red shoes"),
+        ("{query.bool.must.match.title}", "red shoes"),
+        ("{query.bool.must.1.match.brand.name} {query.bool.must.0.match.title}", "acme red shoes"),
+        ("{query.bool.must.0.match.title} by {query.bool.must.9.match.brand}", "red shoes"),
+        ("{query.bool.must.9.match.brand}: {query.bool.must.0.match.title}", ": red shoes"),
+        ("about {query.bool.must.0.match.title}!", "about red shoes!"),
+        ("{query.bool.filter.term.words}", "a b"),
+    ],
+)
+def test_a_template_takes_texts_from_anywhere_in_the_body(template: str, text: str) -> None:
+    body = {
+        "query": {
+            "bool": {
+                "must": [{"match": {"title": {"query": "red  shoes"}}}, {"match": {"brand.name": "acme"}}],
+                "filter": {"term": {"words": ["a", "b", 3]}},
+            }
+        }
+    }
+    found = find_query_text(body, None, parse_template(template))
+    assert found is not None
+    assert (found.text, found.source) == (text, f"template {template}")
+    assert {clause.fields[0][0] for clause in found.clauses} == {"title", "brand.name"}
+
+
+@pytest.mark.parametrize("template", ["{query.match.other}", "{query.match.title.x}", "{size}", "{query}", "only {a}"])
+def test_a_template_that_leads_nowhere_leaves_it_to_the_query(template: str) -> None:
+    found = find_query_text({"query": {"match": {"title": "shoes"}}, "size": 3}, None, parse_template(template))
+    assert found is not None
+    assert (found.text, found.source) == ("shoes", "match")
+
+
+def test_what_a_client_gives_wins_over_the_template() -> None:
+    found = find_query_text({"query": {"match": {"title": "shoes"}}}, "boots", parse_template("{query.match.title}"))
+    assert found is not None
+    assert (found.text, found.source) == ("boots", "given")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from proxy.core.messages import Reason, Search, SearchCall, Status
 from proxy.core.params import Params
 from proxy.core.request import Plan, is_json_type, read_search
+from proxy.settings import Rule
 from tests.core.fake_engine import make_search
 
 MATCH = {"match": {"title": "x"}}
@@ -19,13 +21,13 @@ WINDOW = 50
 
 
 def plan_of(search: Search, window: int = WINDOW) -> Plan:
-    plan = read_search(search, window)
+    plan = read_search(search, Rule(window=window))
     assert isinstance(plan, Plan), plan
     return plan
 
 
 def skipped(search: Search) -> tuple[Reason | None, SearchCall | None]:
-    result = read_search(search, WINDOW)
+    result = read_search(search, Rule(window=WINDOW))
     assert not isinstance(result, Plan)
     outcome, call = result
     assert outcome.status is Status.SKIPPED
@@ -93,7 +95,9 @@ def test_page(body: Any, query_string: str, page: tuple[int, int]) -> None:
         ({"stored_fields": ["_none_"]}, "", Reason.STORED_FIELDS),
         ({}, "stored_fields=_none_", Reason.STORED_FIELDS),
         ({"stored_fields": 5}, "", Reason.PARAMETER),
-        ({}, "filter_path=hits.hits._id", Reason.FILTER_PATH),
+        ({}, "filter_path=took,hits.total", Reason.FILTER_PATH),
+        ({}, "filter_path=-hits.hits", Reason.FILTER_PATH),
+        ({}, "filter_path=hits.hits,-hits", Reason.FILTER_PATH),
         ({}, "format=yaml", Reason.FORMAT),
         ({"fields": "title"}, "", Reason.PARAMETER),
         ({"fields": None}, "", Reason.PARAMETER),
@@ -430,7 +434,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=6), st.sampled_from(["", "size=x&q=y&sort=a", "source"]))
 def test_no_body_makes_it_fail(body: dict[str, Any], query_string: str) -> None:
-    result = read_search(make_search(body, query_string), WINDOW)
+    result = read_search(make_search(body, query_string), Rule(window=WINDOW))
     if isinstance(result, Plan):
         sent = json.loads(result.widened_call(["title"]).body)
         assert sent.keys() - {"size", "fields"} == body.keys() - {"size", "from", "fields", "ext"} | (
@@ -438,3 +442,29 @@ def test_no_body_makes_it_fail(body: dict[str, Any], query_string: str) -> None:
         )
     else:
         assert result[0].status is Status.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text", "status"),
+    [
+        (("query_header", "query_context"), "of the header", None),
+        (("query_context",), "of the context", None),
+        (("query_header",), "of the header", None),
+        (("none",), None, None),
+        (("skip_header",), None, Reason.ASKED),
+    ],
+)
+def test_a_client_overrides_what_the_rule_allows(
+    overrides: tuple[str, ...], text: str | None, status: Reason | None
+) -> None:
+    body = {"query": MATCH, "ext": {"rerank": {"query_context": {"query_text": "of the context"}}}}
+    search = replace(make_search(body), query_text="of the header", asked_to_skip=True)
+    result = read_search(search, Rule(overrides=overrides))
+    if status is not None:
+        assert not isinstance(result, Plan)
+        assert result[0].reason is status
+        return
+    assert isinstance(result, Plan)
+    assert result.query_text == text
+    assert result.own_call is not None
+    assert b"ext" not in result.own_call.body

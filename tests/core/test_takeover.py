@@ -16,7 +16,7 @@ from proxy.settings import Rule
 from tests.core.fake_engine import FakeEngine, Setup, StoredHit, error, make_search, plain, raw_hits, scores_by_text
 from tests.core.one_search import LOGITS, SIX, ids, make, scores, stored
 
-RULE = Rule(takeover=True, window=50)
+RULE = Rule(takeover=True, window=50, blend=0.0)
 CHILD: dict[str, Any] = {"standard": {"query": {"match": {"title": "cheap"}}}}
 RANKED = "efdbca"
 """All six by logit, equal ones in the engine's order."""

@@ -89,6 +89,7 @@ def worlds(draw: st.DrawFn, partial: bool = False, texts: bool = False, mode: st
         Rule(
             text=parse_template("{title}"),
             window=draw(st.integers(1, MAX_WINDOW)),
+            blend=0.0,
             scores=mode or draw(st.sampled_from(["replace", "keep"])),  # type: ignore[arg-type]
         ),
         draw(st.booleans()),

@@ -87,7 +87,7 @@ BODIES: dict[str, tuple[str, bytes, str]] = {
     "all by an empty name": (
         "/multi-a/_msearch",
         ndjson({"index": ""}, MATCH),
-        "items=1; fallback=1",
+        "items=1; full=1",
     ),  # multi-narrow is among them
     "blank header": ("/multi-a/_msearch", ndjson({}, MATCH, b" ", TITLE), "items=2; full=2"),
     "no last line's end": ("/multi-a/_msearch", ndjson({}, MATCH)[:-1], ""),
@@ -124,11 +124,11 @@ BODIES: dict[str, tuple[str, bytes, str]] = {
     "pretty": ("/multi-a/_msearch?pretty", ndjson({}, MATCH, {}, TITLE), "items=2; full=2"),
     "filter_path": ("/multi-a/_msearch?filter_path=responses.hits.total", ndjson({}, MATCH), ""),
     "size in the URL": ("/multi-a/_msearch?size=3", ndjson({}, MATCH), ""),
-    "window too large for an index": ("/multi-narrow/_msearch", ndjson({}, NARROW, {}, NARROW), "items=2; fallback=2"),
+    "window too large for an index": ("/multi-narrow/_msearch", ndjson({}, NARROW, {}, NARROW), "items=2; full=2"),
     "one of two too large": (
         "/_msearch",
         ndjson({"index": "multi-a"}, MATCH, {"index": "multi-narrow"}, NARROW),
-        "items=2; full=1; fallback=1",
+        "items=2; full=2",
     ),
 }
 
@@ -177,14 +177,14 @@ def test_a_client_may_ask_for_the_engines_order(engine: Engine, reranking: Proxy
 
 
 def test_what_is_meant_for_us_alone_does_not_reach_the_engine(reranking: ProxyThread) -> None:
-    context = {"ext": {"rerank": {"query_context": {"query_text": "light small"}}}}
+    context = {"ext": {"rerank": {"query_context": {"query_text": "light warm"}}}}
     body = ndjson(
         {"index": "multi-a"}, {"query": {"match_all": {}}, **context}, {"index": "multi-a"}, {**NARROW, **context}
     )
     ours = ask(reranking.url, "POST", "/_msearch", body, NDJSON)
     assert ours.header("X-Rerank-Status") in ("items=2; full=2", "items=2; full=1; skipped=1")
-    first = json.loads(responses(ours)[1])["hits"]["hits"][0]
-    assert {"light", "small"} <= set(first["_source"]["title"].split())
+    first = json.loads(ours.body)["responses"][1]["hits"]["hits"][0]
+    assert {"light", "warm"} <= set(first["_source"]["title"].split())
 
 
 def test_no_rule_no_word(engine: Engine, reranking: ProxyThread) -> None:

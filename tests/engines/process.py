@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.engines.releases import ALL_RELEASES, Release, jars, java_for
@@ -52,20 +53,32 @@ class Engine:
         shutil.rmtree(self._home, ignore_errors=True)
 
 
-def start(name: str) -> Engine:
+def start(
+    name: str,
+    settings: Mapping[str, str] | None = None,
+    parent: Path | None = None,
+    java_options: tuple[str, ...] = _HEAP,
+) -> Engine:
     """Start an engine on a free port and wait until it answers.
+
+    Args:
+        name: of `RELEASES`.
+        settings: lines of the node's configuration file; ``{home}`` in a value is the engine's own folder.
+        parent: where that folder is made, the system's place for temporary files if not given.
+        java_options: of the virtual machine.
 
     Raises:
         EngineError: it ended, or did not answer in time.
     """
     release = ALL_RELEASES[name]
     folder = jars(release)
-    home = Path(tempfile.mkdtemp(prefix=f"rerank-proxy-{name}-"))
+    home = Path(tempfile.mkdtemp(prefix=f"rerank-proxy-{name}-", dir=parent))
     port = _free_port() if release.is_elasticsearch else _free_opensearch_port()
+    lines = "".join(f"{key}: {value.format(home=home)}\n" for key, value in (settings or {}).items())
     command = (
-        _elasticsearch(release, folder, home, port)
+        _elasticsearch(release, folder, home, port, java_options, lines)
         if release.is_elasticsearch
-        else _opensearch(release, folder, home, port)
+        else _opensearch(release, folder, home, port, java_options, lines)
     )
     log = home / "log"
     with log.open("wb") as output:
@@ -94,23 +107,34 @@ def _bound(command: list[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
 
 
-def _elasticsearch(release: Release, folder: Path, home: Path, port: int) -> list[str]:
+def _elasticsearch(
+    release: Release, folder: Path, home: Path, port: int, options: tuple[str, ...], lines: str
+) -> list[str]:
     for name in ("config", "plugins", "logs", "modules"):
         (home / name).mkdir()
+    if lines:
+        (home / "config" / "elasticsearch.yml").write_text(lines)
     shutil.copytree(folder / "module", home / "modules" / "transport-netty4")
     vectors = ["--add-modules", "jdk.incubator.vector"] if release.java >= 21 else []
     launcher = Path(__file__).with_name("Launcher.java")
-    return [str(java_for(release)), *_HEAP, *vectors, "-cp", f"{folder}/lib/*", str(launcher), str(home), str(port)]
+    return [str(java_for(release)), *options, *vectors, "-cp", f"{folder}/lib/*", str(launcher), str(home), str(port)]
 
 
-def _opensearch(release: Release, folder: Path, home: Path, port: int) -> list[str]:
+def _opensearch(
+    release: Release, folder: Path, home: Path, port: int, options: tuple[str, ...], lines: str
+) -> list[str]:
     # The first node listens one above the base port.
-    runner = ["org.codelibs.opensearch.runner.OpenSearchRunner", "-numOfNode", "1", "-baseHttpPort", str(port - 1)]
+    runner = ["-numOfNode", "1", "-baseHttpPort", str(port - 1)]
     # Nodes of one name on one machine would join into one cluster.
     runner += ["-clusterName", home.name]
     if release.plugins:
         runner += ["-pluginTypes", ",".join(release.plugins)]
-    return [str(java_for(release)), *_HEAP, "-cp", f"{folder}/lib/*", *runner, "-basePath", str(home / "data")]
+    program = ["org.codelibs.opensearch.runner.OpenSearchRunner"]
+    if lines:
+        (home / "settings.yml").write_text(lines)
+        program = [str(Path(__file__).with_name("OpenSearchLauncher.java")), str(home / "settings.yml")]
+    runner += ["-basePath", str(home / "data")]
+    return [str(java_for(release)), *options, "-cp", f"{folder}/lib/*", *program, *runner]
 
 
 def _free_port() -> int:

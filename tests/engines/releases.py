@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,15 +104,34 @@ def _is_complete(folder: Path) -> bool:
 def jars(release: Release) -> Path:
     """Return the folder with the engine's ``lib`` (and ``module`` for Elasticsearch), fetched once."""
     folder = _folder(release)
+
+    def finish(folder: Path) -> None:
+        if release.is_elasticsearch:
+            _make_module(release, folder)
+
+    fetch_jars(release.artifacts, folder, release.title, finish)
+    return folder
+
+
+def fetch_jars(artifacts: Iterable[str], folder: Path, title: str, finish: Callable[[Path], None]) -> None:
+    """Fetch artifacts (group:artifact:version) and what they need into ``folder/lib``, once.
+
+    Args:
+        artifacts: of Maven Central.
+        folder: made anew unless it is complete.
+        title: what is fetched, for error messages.
+        finish: called with the folder after fetching.
+
+    Raises:
+        RuntimeError: Maven could not fetch them.
+    """
     with _locked(folder):
         if not _is_complete(folder):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            _fetch(release, folder)
-            if release.is_elasticsearch:
-                _make_module(release, folder)
+            _fetch(artifacts, folder, title)
+            finish(folder)
             (folder / "complete").touch()
-    return folder
 
 
 @contextmanager
@@ -123,12 +142,12 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(release: Release, folder: Path) -> None:
+def _fetch(artifacts: Iterable[str], folder: Path, title: str) -> None:
     dependencies = "".join(
         "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>".format(
             *artifact.split(":")
         )
-        for artifact in release.artifacts
+        for artifact in artifacts
     )
     (folder / "pom.xml").write_text(
         '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
@@ -138,7 +157,7 @@ def _fetch(release: Release, folder: Path) -> None:
     command = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib"]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_MAVEN_TIMEOUT_S, check=False)
     if ran.returncode != 0:
-        raise RuntimeError(f"Maven could not fetch {release.title}: {(ran.stdout + ran.stderr)[-2000:]}")
+        raise RuntimeError(f"Maven could not fetch {title}: {(ran.stdout + ran.stderr)[-2000:]}")
 
 
 def _make_module(release: Release, folder: Path) -> None:

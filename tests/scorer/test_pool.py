@@ -297,6 +297,6 @@ async def test_close_gives_waiters_what_is_there() -> None:
 async def test_visible_texts(pool: Pool) -> None:
     scorer, _ = await pool()
     long = ScoreRequest("m", "q", [(Segment("123456"), Segment("789"))], 3)
-    assert await scorer.visible_texts(long) == ["123"]
+    assert await scorer.visible_texts(long) == [["123"]]
     unknown = ScoreRequest("other", "q", [(Segment("123456"), Segment("789"))], 3)
-    assert await scorer.visible_texts(unknown) == ["123456789"]
+    assert await scorer.visible_texts(unknown) == [["123456789"]]

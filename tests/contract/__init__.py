@@ -1,0 +1,1 @@
+"""What becomes of each endpoint, parameter and body key: rows that are tests and make docs/compatibility.md."""

@@ -1,0 +1,165 @@
+"""A window larger than the page loses nothing: each limit and each loss that widening can meet, on the engines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from proxy.settings import Rule, parse_template
+from tests.engines import Engine
+from tests.support import Answer, ProxyThread, ask
+from tests.support_shop import NDJSON, blanked, ids, proxy_for, send, shop, title
+
+pytestmark = pytest.mark.engine
+
+WIDE, NARROW, LONG, BARE = "wide", "narrow", "long", "bare"
+LIMIT = 20
+TEXT = "red warm long shoe"
+MATCH: dict[str, Any] = {"match": {"title": TEXT}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def indices(engine: Engine) -> Iterator[None]:
+    with (
+        shop(engine.url, WIDE),
+        shop(engine.url, NARROW, {"max_result_window": LIMIT}),
+        shop(engine.url, LONG, {"highlight.max_analyzed_offset": 100}),
+    ):
+        # The last of the engine's order is too long to be highlighted.
+        put = send(engine.url, "PUT", f"/{LONG}/_doc/61?refresh=true", {"title": "long " + "filler " * 60})
+        assert put.status == 201
+        vectors = {"v": {"type": "dense_vector", "dims": 2}} if engine.name != "os" else {}
+        for name, source in (("vectors", True), (BARE, False)):
+            mapping = {"_source": {"enabled": source}, "properties": {"title": {"type": "text"}, **vectors}}
+            assert send(engine.url, "PUT", f"/{name}", {"mappings": mapping}).status == 200
+            lines = b"".join(
+                json.dumps({"index": {"_id": f"{name}{number}"}}).encode()
+                + b"\n"
+                + json.dumps({"title": title(number), "v": [1.0 + number, 2.0]}).encode()
+                + b"\n"
+                for number in range(60)
+            )
+            ask(engine.url, "POST", f"/{name}/_bulk?refresh=true", lines, NDJSON)
+        yield
+        for name in ("vectors", BARE):
+            ask(engine.url, "DELETE", f"/{name}")
+
+
+@pytest.fixture
+def proxy(engine: Engine) -> Iterator[ProxyThread]:
+    """A fresh one: it has learnt nothing yet."""
+    rule = Rule(target="*", window=200, budget_ms=600_000, text=parse_template("{title}"))
+    with proxy_for(engine.url, rule) as running:
+        yield running
+
+
+def walk(url: str, path: str, body: dict[str, Any], size: int, end: int) -> tuple[list[str], list[float], set[str]]:
+    """Return the ids and scores on all pages, and what became of them."""
+    found: list[str] = []
+    scores: list[float] = []
+    became: set[str] = set()
+    for start in range(0, end, size):
+        answer = send(url, "POST", path, {**body, "from": start, "size": min(size, end - start)})
+        became.add(answer.header("X-Rerank-Status") or "")
+        found += ids(answer)
+        scores += [hit["_score"] for hit in json.loads(answer.body)["hits"]["hits"]]
+    return found, scores, became
+
+
+@pytest.mark.parametrize("target", [NARROW, f"{WIDE},{NARROW}"])
+def test_the_window_shrinks_to_an_indexs_own(engine: Engine, proxy: ProxyThread, target: str) -> None:
+    path, body = f"/{target}/_search", {"query": MATCH}
+    found, scores, became = walk(proxy.url, path, body, 6, LIMIT)
+    assert became == {"full"}
+    assert scores == sorted(scores, reverse=True)
+    own = ids(send(engine.url, "POST", path, {**body, "size": LIMIT}))
+    # The first pages were asked for before the limit was known: no hit may be lost or doubled by that.
+    assert sorted(found) == sorted(own)
+    assert found != own
+    told = json.loads(send(proxy.url, "POST", f"/_rerank/explain/{target}", body).body)
+    assert told["page"]["window"] == LIMIT
+
+
+def test_a_page_above_an_indexs_limit_is_the_engines_error(engine: Engine, proxy: ProxyThread) -> None:
+    body = {"query": MATCH, "from": LIMIT, "size": 5}
+    direct, through = (send(url, "POST", f"/{NARROW}/_search", body) for url in (engine.url, proxy.url))
+    assert (direct.status, direct.body) == (through.status, through.body)
+    assert direct.status in (400, 500)
+
+
+def same_page(engine: Engine, proxy: ProxyThread, path: str, body: dict[str, Any]) -> Answer:
+    """Ask for a page whose window fails where the page does not: the client gets the engine's."""
+    direct = send(engine.url, "POST", path, body)
+    assert json.loads(direct.body)["_shards"]["failed"] == 0
+    through = send(proxy.url, "POST", path, body)
+    assert blanked(through.body) == blanked(direct.body)
+    return through
+
+
+@pytest.mark.parametrize("target", [LONG, f"{LONG},{WIDE}"])
+def test_a_deep_hit_that_cannot_be_highlighted(engine: Engine, proxy: ProxyThread, target: str) -> None:
+    """One index: an error; two: 200, and one of them gone without a word but `_shards.failed`."""
+    body = {"query": {"match": {"title": "red warm long"}}, "size": 3, "highlight": {"fields": {"title": {}}}}
+    direct_deep = send(engine.url, "POST", f"/{target}/_search", {**body, "size": 200})
+    failed = direct_deep.status >= 400 or json.loads(direct_deep.body)["_shards"]["failed"] > 0
+    assert failed
+    through = same_page(engine, proxy, f"/{target}/_search", body)
+    assert (through.header("X-Rerank-Status") or "").startswith("fallback")
+
+
+def test_an_index_without_source_beside_others(engine: Engine, proxy: ProxyThread) -> None:
+    body = {"query": MATCH, "size": 5, "indices_boost": [{WIDE: 1000.0}]}
+    through = send(proxy.url, "POST", f"/{WIDE},{BARE}/_search", body)
+    direct = send(engine.url, "POST", f"/{WIDE},{BARE}/_search", body)
+    assert through.status == direct.status == 200
+    assert json.loads(through.body)["hits"]["total"] == json.loads(direct.body)["hits"]["total"]
+    assert json.loads(through.body)["_shards"]["failed"] == 0
+    assert len(ids(through)) == 5
+
+
+def test_a_rescorer_that_lowers_scores_bounds_the_window(engine: Engine, proxy: ProxyThread) -> None:
+    lowering = {"rescore_query": {"match_all": {}}, "score_mode": "min"}
+    body = {"query": MATCH, "rescore": {"window_size": 12, "query": lowering}}
+    told = json.loads(send(proxy.url, "POST", f"/_rerank/explain/{WIDE}", body).body)
+    assert told["page"]["window"] == 12
+    first = ids(send(proxy.url, "POST", f"/{WIDE}/_search", {**body, "size": 12}))
+    assert sorted(first) == sorted(ids(send(engine.url, "POST", f"/{WIDE}/_search", {**body, "size": 12})))
+
+
+@pytest.fixture
+def elasticsearch(engine: Engine) -> None:
+    if engine.name == "os":
+        pytest.skip("vectors and retrievers of this form are not for OpenSearch")
+
+
+@pytest.mark.usefixtures("elasticsearch")
+@pytest.mark.parametrize("k", [7, 30])
+def test_a_vector_search_keeps_its_k(engine: Engine, proxy: ProxyThread, k: int) -> None:
+    near = {"field": "v", "query_vector": [1.0, 2.0], "k": k, "num_candidates": 40}
+    body = {"knn": near, "ext": {"rerank": {"query_context": {"query_text": TEXT}}}}
+    path = "/vectors/_search"
+    found, _, became = walk(proxy.url, path, body, 5, 60)
+    del body["ext"]
+    own = send(engine.url, "POST", path, {**body, "size": 60})
+    assert sorted(found) == sorted(ids(own))
+    assert len(found) == k
+    assert became == {"full"}
+    page = send(proxy.url, "POST", path, {**body, "size": 3}, X_Rerank_Query=TEXT)
+    assert json.loads(page.body)["hits"]["total"] == json.loads(own.body)["hits"]["total"]
+
+
+@pytest.mark.usefixtures("elasticsearch")
+def test_a_rescorer_retriever_is_not_asked_for_more_than_it_gives(engine: Engine, proxy: ProxyThread) -> None:
+    rescore = {"window_size": 15, "query": {"rescore_query": {"match": {"title": "small"}}}}
+    tree = {"rescorer": {"retriever": {"standard": {"query": MATCH}}, "rescore": rescore}}
+    answer = send(proxy.url, "POST", f"/{WIDE}/_search", {"retriever": tree, "size": 15})
+    assert answer.header("X-Rerank-Status") == "full"
+    own = send(engine.url, "POST", f"/{WIDE}/_search", {"retriever": tree, "size": 15})
+    assert sorted(ids(answer)) == sorted(ids(own))
+    too_many = {"retriever": tree, "size": 16}
+    direct, through = (send(url, "POST", f"/{WIDE}/_search", too_many) for url in (engine.url, proxy.url))
+    assert (through.status, through.body) == (direct.status, direct.body)
+    assert direct.status == 400

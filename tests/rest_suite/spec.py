@@ -1,0 +1,157 @@
+"""From an API's name and arguments to an HTTP request, by the API descriptions of a suite."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from tests.rest_suite.cases import load_yaml
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+_RUNNERS_OWN = frozenset({"ignore", "body"})
+
+
+class BadCall(ValueError):
+    """The arguments fit no path of the API; a client library would refuse them (``catch: param``)."""
+
+
+@dataclass(frozen=True)
+class ApiPath:
+    """One way to call an API."""
+
+    template: str
+    methods: tuple[str, ...]
+    parts: frozenset[str]
+    deprecated: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request."""
+
+    method: str
+    target: str
+    """Path and query string."""
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.target}"
+
+
+@dataclass(frozen=True)
+class Api:
+    """One API as it is described."""
+
+    name: str
+    paths: tuple[ApiPath, ...]
+    params: frozenset[str]
+    required: frozenset[str]
+    has_body: bool
+    needs_body: bool
+    bulk: bool
+    """Its body is lines of JSON."""
+
+    def request(self, arguments: dict[str, Any]) -> Request:
+        """Return the request.
+
+        Raises:
+            BadCall: no path takes these arguments.
+        """
+        given = {name: value for name, value in arguments.items() if name not in _RUNNERS_OWN}
+        path = self._path(given)
+        unknown = given.keys() - path.parts - self.params
+        if unknown or self.required - given.keys():
+            raise BadCall(f"{self.name}: unknown {sorted(unknown)}, missing {sorted(self.required - given.keys())}")
+        body = arguments.get("body")
+        if (body is None and self.needs_body) or (body is not None and not self.has_body):
+            raise BadCall(f"{self.name}: it takes {'a' if self.needs_body else 'no'} body")
+        filled = path.template
+        for part in path.parts:
+            filled = filled.replace(f"{{{part}}}", quote(text_of(given[part]), safe=",*"))
+        query = urlencode({name: text_of(value) for name, value in given.items() if name not in path.parts})
+        target = f"{filled}?{query}" if query else filled
+        encoded = None if body is None else encode_body(body, self.bulk)
+        method = _method(path.methods, encoded, target)
+        headers = {} if encoded is None else {"Content-Type": NDJSON if self.bulk else JSON}
+        return Request(method, target, encoded, headers)
+
+    def _path(self, given: dict[str, Any]) -> ApiPath:
+        fitting = [path for path in self.paths if path.parts <= given.keys()]
+        if not fitting:
+            raise BadCall(f"{self.name}: no path for {sorted(given)}")
+        left = given.keys() - self.params
+        return min(fitting, key=lambda path: (len(left - path.parts), path.deprecated, -len(path.parts)))
+
+
+def _method(methods: tuple[str, ...], body: bytes | None, target: str) -> str:
+    if body is None:
+        return "GET" if "GET" in methods else methods[0]
+    # Both forms are used by clients: which of them follows from the request, so that it stays the same between runs.
+    return methods[zlib.crc32(target.encode() + body) % len(methods)]
+
+
+def text_of(value: Any) -> str:
+    """Write a value for a URL."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(text_of, value))
+    return "" if value is None else str(value)
+
+
+def encode_body(body: Any, bulk: bool) -> bytes:
+    """Write a body: JSON, or lines of it for bulk APIs. Texts hold JSON or YAML themselves."""
+    if bulk:
+        if isinstance(body, str):
+            return body.encode() if body.endswith("\n") else body.encode() + b"\n"
+        return b"".join(_line(item) + b"\n" for item in body)
+    if isinstance(body, str):
+        documents = load_yaml(body)
+        body = documents[0] if len(documents) == 1 else body
+        return body.encode() if isinstance(body, str) else _json(body)
+    return _json(body)
+
+
+def _line(item: Any) -> bytes:
+    return item.strip().encode() if isinstance(item, str) else _json(item)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def read_apis(folder: Path) -> dict[str, Api]:
+    """Return all APIs of a folder of descriptions, by name."""
+    common = folder / "_common.json"
+    shared = set(json.loads(common.read_text(encoding="utf-8"))["params"]) if common.is_file() else set()
+    apis = {}
+    for path in sorted(folder.glob("*.json")):
+        described = json.loads(path.read_text(encoding="utf-8"))
+        for name, description in described.items():
+            if path != common:
+                apis[name] = _api(name, description, shared)
+    return apis
+
+
+def _api(name: str, description: dict[str, Any], shared: set[str]) -> Api:
+    paths = tuple(
+        ApiPath(entry["path"], tuple(entry["methods"]), frozenset(entry.get("parts", {})), "deprecated" in entry)
+        for entry in description["url"]["paths"]
+    )
+    own = description.get("params", {})
+    body = description.get("body")
+    return Api(
+        name,
+        paths,
+        frozenset(own) | shared,
+        frozenset(key for key, value in own.items() if value.get("required")),
+        body is not None,
+        bool(body and body.get("required")),
+        bool(body and body.get("serialize") == "bulk"),
+    )
