@@ -28,6 +28,8 @@ class Search:
     """The client wants the engine's own order (header ``X-Rerank-Skip``)."""
     identity: bytes = b""
     """Digest of the credentials; keeps what is remembered of one user away from another."""
+    taken_over: bool = False
+    """Its reranker has been taken out: what is left of its pipeline or retriever bounds nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,5 +215,13 @@ class Forwarded:
     call: SearchCall | None = None
 
 
-Result = Rewritten | Relayed | Forwarded
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Answer 400 with this error, in the engine's form: the search asks for what can be neither done nor passed on."""
+
+    body: bytes
+    outcome: Outcome
+
+
+Result = Rewritten | Relayed | Forwarded | Refused
 RerankGenerator = Generator[Need, Any, Result]

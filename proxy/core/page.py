@@ -38,13 +38,13 @@ class _Entry:
 
 def _tail_entry(hit: Hit, position: int, rule: Rule, drop_fields: frozenset[str]) -> _Entry:
     score = tail_score(hit.score)
-    details = _details(hit, score, position, position) if rule.hit_details else None
+    details = rerank_details(hit, score, position, position) if rule.hit_details else None
     if rule.scores == "keep":
         return _Entry(hit, score, HitPatch(drop_fields=drop_fields, details=details))
     return _Entry(hit, score, HitPatch(score, _TAIL_EXPLANATION, drop_fields, details))
 
 
-def _details(hit: Hit, score: float, position: int, engine_position: int) -> bytes:
+def rerank_details(hit: Hit, score: float, position: int, engine_position: int) -> bytes:
     """Write what a hit's ``_rerank`` says: both scores, both ranks counted from 1 over all pages."""
     original = hit.raw("_score") or b"null"
     return b'{"score":%b,"rank":%d,"original_score":%b,"original_rank":%d}' % (
@@ -109,7 +109,7 @@ class PageWriter:
         entries = []
         for place, (position, score) in enumerate(zip(ranking.order, ranking.scores, strict=True)):
             hit = self.read.hits[position]
-            details = _details(hit, score, place, position) if rule.hit_details else None
+            details = rerank_details(hit, score, place, position) if rule.hit_details else None
             patch = HitPatch(drop_fields=self.added_fields, details=details)
             if replaces:
                 patch = HitPatch(score, self._explanation(logits[position]), self.added_fields, details)
@@ -127,9 +127,7 @@ class PageWriter:
     def _explanation(self, logit: float | None) -> str:
         if logit is None:
             return "not scored by the reranking model; its place follows from the engine's order"
-        rule, takeover = self.rule, self.plan.takeover
-        if takeover is not None and takeover.rank_window is not None:
-            return f"reranked by model {rule.model}, logit {logit:.6g}: max(logit, 0) + min(e^logit, 1)"
+        rule = self.rule
         how = (
             f"1 + blend of logit and engine score ({rule.blend}, {rule.blend_by})"
             if rule.blend

@@ -38,7 +38,6 @@ from proxy.core.rawjson import (
     strip_span,
 )
 from proxy.core.response import Hit
-from proxy.core.takeover import Takeover, context_text, is_pipeline_without_reranking
 from proxy.core.two_phase import Shape, can_split, page_body, page_params, shape_of, window_body, window_params
 from proxy.settings import Rule
 
@@ -53,6 +52,7 @@ _UNTOUCHED_KEYS = {
     "sub_searches": Reason.RANK,
 }
 _OUR_EXT = "rerank"
+_MAX_PATH = 1000
 
 
 def is_json_type(content_type: str | None) -> bool:
@@ -84,8 +84,6 @@ class Plan:
     """The engine refuses to give more hits than so many; None: no such limit."""
     filter: FilterPath | None = None
     """Which parts of the answer the client asks for; None: all of it."""
-    takeover: Takeover | None = None
-    """The reranking that is done in the cluster's place; None: the cluster was not asked for any."""
     _body_bytes: bytes = b"{}"
     _members: dict[str, Member] = field(default_factory=dict)
     _params: Params = field(default_factory=Params)
@@ -210,11 +208,10 @@ def _read(search: Search, rule: Rule) -> Plan:
     body: dict[str, Any] = decode(body_bytes)
     url = params.as_dict()
 
-    left_of_takeover = rule.takeover and is_pipeline_without_reranking(body.get("search_pipeline"))
-    if _names_pipeline(url, body) and ("search_pipeline" in url or not left_of_takeover):
+    if _names_pipeline(url, body) and not search.taken_over:
         # A pipeline may hold a rerank processor of its own, which needs `ext`: the request stays as it came.
         raise _Skip(Reason.PIPELINE)
-    stripped, given_text = _take_out_ext(body_bytes, members, body)
+    stripped, given_text = take_out_ext(body_bytes, members, body)
     own_call = None
     if stripped is not body_bytes:
         own_call = SearchCall(params, stripped, content_type)
@@ -224,7 +221,7 @@ def _read(search: Search, rule: Rule) -> Plan:
     try:
         _refuse_untouched(search, url, body, rule.pit)
         page_from, page_size = _page(url, body)
-        window = _window(rule.window, body)
+        window = _window(rule.window, body, search.taken_over)
         asked_fields = tuple(_asked_fields(url, body))
     except _Skip as skip:
         raise _Skip(skip.reason, own_call) from None
@@ -247,7 +244,7 @@ def _read(search: Search, rule: Rule) -> Plan:
         explain=_flag(body.get("explain")) or is_true(url.get("explain")),
         key=_key(search, params, body_bytes, members, given_text),
         asked_fields=asked_fields,
-        limit=retriever_limit(body.get("retriever")),
+        limit=None if search.taken_over else retriever_limit(body.get("retriever")),
         filter=FilterPath.read(url["filter_path"]) if url.get("filter_path") else None,
         _body_bytes=body_bytes,
         _members=members,
@@ -276,7 +273,7 @@ def _names_pipeline(url: dict[str, str], body: dict[str, Any]) -> bool:
     return named is not None and named != "_none"
 
 
-def _take_out_ext(body_bytes: bytes, members: dict[str, Member], body: dict[str, Any]) -> tuple[bytes, str | None]:
+def take_out_ext(body_bytes: bytes, members: dict[str, Member], body: dict[str, Any]) -> tuple[bytes, str | None]:
     """Take ``ext.rerank`` out, which an engine without such a plugin refuses; return the query text given in it."""
     ext = body.get("ext")
     if not isinstance(ext, dict) or _OUR_EXT not in ext:
@@ -286,7 +283,20 @@ def _take_out_ext(body_bytes: bytes, members: dict[str, Member], body: dict[str,
     else:
         inner = object_members(body_bytes, members["ext"].value)
         stripped = apply_edits(body_bytes, removal(inner, [_OUR_EXT]))
-    return stripped, context_text(body)
+    return stripped, _context_text(ext[_OUR_EXT], body)
+
+
+def _context_text(rerank: object, body: dict[str, Any]) -> str | None:
+    context = rerank.get("query_context") if isinstance(rerank, dict) else None
+    if not isinstance(context, dict):
+        return None
+    text = context.get("query_text")
+    path = context.get("query_text_path")
+    if text is None and isinstance(path, str) and len(path) <= _MAX_PATH:
+        text = body
+        for step in path.split("."):
+            text = text.get(step) if isinstance(text, dict) else None
+    return text if isinstance(text, str) and text.strip() else None
 
 
 def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any], pit: bool) -> None:
@@ -349,11 +359,11 @@ def _page(url: dict[str, str], body: dict[str, Any]) -> tuple[int, int]:
     return page_from, page_size
 
 
-def _window(rule_window: int, body: dict[str, Any]) -> int:
+def _window(rule_window: int, body: dict[str, Any], taken_over: bool) -> int:
     bounds = [rule_window]
     if (bound := rescore_window(body.get("rescore"))) is not None:
         bounds.append(bound)
-    if "retriever" in body:
+    if "retriever" in body and not taken_over:
         retriever_bound = retriever_window(body["retriever"])
         if isinstance(retriever_bound, Reason):
             raise _Skip(retriever_bound)

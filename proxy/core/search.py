@@ -45,8 +45,7 @@ from proxy.core.query_text import find_query_text
 from proxy.core.ranking import Ranking, rank, tail_score
 from proxy.core.rawjson import JsonError
 from proxy.core.request import Plan, is_json_type, read_search
-from proxy.core.response import Hit, SearchAnswer, error_body, hits_digest
-from proxy.core.takeover import Takeover, TakeoverError, elastic_scores, take_over
+from proxy.core.response import Hit, SearchAnswer, hits_digest
 from proxy.core.target_check import TargetCheck
 from proxy.core.two_phase import HitSizes, Shape, counterparts
 from proxy.scorer.types import Document, ScoreResult
@@ -118,37 +117,10 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
     Yields `NeedSearch`, `NeedLookup` and `NeedScores` and is sent their replies; returns what to answer. Raises
     nothing of its own accord: what cannot be reranked is forwarded or relayed, with the reason in its outcome.
     """
-    taken = None
-    if rule.takeover:
-        try:
-            taken = take_over(search.body)
-        except TakeoverError as error:
-            return _refused(str(error))
-    if taken is None:
-        return (yield from _rerank(search, rule, context, trace, None))
-    result = yield from _rerank(*taken.apply(search, rule), context, trace, taken)
-    if isinstance(result, Forwarded) and result.call is None:
-        # The cluster would refuse the client's own: it gets the same search in its own order.
-        return replace(result, call=SearchCall(search.params, taken.body, search.content_type))
-    return result
-
-
-def _refused(reason: str) -> Rewritten:
-    """Answer in the engine's place that a search asks for what neither of us can do."""
-    answer = UpstreamAnswer(400, (("Content-Type", "application/json"),))
-    outcome = Outcome(Status.SKIPPED, Reason.TAKEOVER)
-    return Rewritten(answer, error_body(400, "illegal_argument_exception", f"rerank proxy: {reason}"), outcome)
-
-
-def _rerank(search: Search, rule: Rule, context: Context, trace: Trace, taken: Takeover | None) -> RerankGenerator:
     plan = read_search(search, rule)
     if not isinstance(plan, Plan):
         outcome, call = plan
         return Forwarded(outcome, call)
-    if taken is not None:
-        limits = [limit for limit in (plan.limit, taken.rank_window) if limit is not None]
-        plan = replace(plan, takeover=taken, limit=min(limits, default=None))
-        trace.decisions["takeover"] = True
     result = yield from _handle(plan, rule, context, trace)
     if plan.filter is None or not isinstance(result, Rewritten):
         return result
@@ -163,8 +135,7 @@ def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGen
     if narrow is not None and plan.page_end <= narrow:
         plan = replace(plan, window=min(plan.window, narrow))
     trace.decisions["page"] = {"from": plan.page_from, "size": plan.page_size, "window": plan.window}
-    ends_there = plan.takeover is not None and plan.takeover.rank_window is not None
-    past_window = plan.page_from >= plan.window and not ends_there
+    past_window = plan.page_from >= plan.window
     known = None if past_window else context.outcomes.get(plan.key, b"", plan.page)
     if known is not None:
         return Forwarded(known.outcome, None if known.own_bytes else plan.own_call)
@@ -313,7 +284,7 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
     trace.decisions["query_text"] = {"text": query.text, "source": query.source}
     checked = yield from check_target(plan.search, (), context.facts, context.problems, trace)
     pipeline = plan.search.params.as_dict().get("search_pipeline", plan.body.get("search_pipeline"))
-    if checked.indices.pipeline and pipeline != "_none":
+    if checked.indices.pipeline and pipeline is None:
         return Reason.PIPELINE
     template = rule.text
     if template is None:
@@ -474,9 +445,6 @@ def _rerank_window(
     if scored.error is not None:
         trace.warnings.append((f"model {rule.model}", scored.error))
     outcome = _rank(seen, scored, rule)
-    if seen.ranking is not None and plan.takeover is not None and plan.takeover.rank_window is not None:
-        shown = elastic_scores(seen.ranking.order, seen.logits, seen.ranking.scores)
-        seen.ranking = Ranking(seen.ranking.order, shown)
     if outcome.status is Status.FULL:
         context.outcomes.forget(plan.key, digest)
     else:

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from proxy.core.messages import Forwarded, Relayed, Trace
+from proxy.core.messages import Forwarded, Refused, Relayed, Trace
 from proxy.core.params import Params
-from proxy.core.search import WindowTrace, rerank
+from proxy.core.search import WindowTrace
+from proxy.core.takeover import rerank
 from proxy.edge.forward import raw_target
 from proxy.edge.http_server import ExactResponseWithBody, error_response
 from proxy.edge.own_response import json_response
@@ -55,6 +56,8 @@ async def explain(request: web.BaseRequest, services: Services, rules: Rules) ->
             shown["text_line"] = f"text: {msgspec.json.encode(shown['text']).decode()}"
         if isinstance(result, (Forwarded, Relayed)):
             shown["answer"] = "the engine's own"
+        if isinstance(result, Refused):
+            shown["answer"] = msgspec.Raw(result.body)
         if isinstance(result, Relayed):
             shown["engine"] = {"status": result.answer.status, "detail": result.answer.detail}
         shown["timings_ms"] = {phase: round(value, 1) for phase, value in trace.timings_ms.items()}
@@ -82,6 +85,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "scores": rule.scores,
         "min_score": rule.min_score,
         "hit_details": rule.hit_details,
+        "takeover": rule.takeover,
     }
 
 

@@ -15,6 +15,7 @@ from proxy.core.messages import (
     Forwarded,
     Outcome,
     Reason,
+    Refused,
     Result,
     Rewritten,
     Search,
@@ -28,7 +29,7 @@ from proxy.core.multi import Item, MultiAnswer, NotMulti, lines_of, read_items
 from proxy.core.params import Params
 from proxy.core.rawjson import JsonError
 from proxy.core.request import is_json_type
-from proxy.core.search import rerank
+from proxy.core.takeover import rerank
 from proxy.edge.buffers import BufferLease
 from proxy.edge.forward import forward, raw_target
 from proxy.edge.headers import STATUS_HEADER, identity
@@ -45,10 +46,12 @@ _UNTOUCHED_PARAMS = frozenset({"filter_path", "source", "search_pipeline", "form
 class _Whole(Exception):
     """The multi-search as a whole cannot be rewritten: the client's own bytes are to be sent."""
 
-    def __init__(self, answer: UpstreamAnswer | None = None) -> None:
+    def __init__(self, answer: UpstreamAnswer | None = None, refused: Refused | None = None) -> None:
         super().__init__("the multi-search is forwarded as it came")
         self.answer = answer
         """Set: an answer that no change of ours has caused, to be passed on."""
+        self.refused = refused
+        """Set: what to answer instead."""
 
 
 @dataclass(slots=True)
@@ -90,6 +93,8 @@ class _Batch:
         self._all_asked = asyncio.Event()
         self.answer: MultiAnswer | None = None
         self.upstream: UpstreamAnswer | None = None
+        self.refused: Refused | None = None
+        """An item that no engine would take: the engines answer 400 to the whole request then."""
 
     async def ask(self, number: int, call: SearchCall) -> UpstreamAnswer:
         """Return the engine's answer to an item's search."""
@@ -115,6 +120,8 @@ class _Batch:
         """
         if self._waiting:
             await self._all_asked.wait()
+        if self.refused is not None:
+            raise _Whole(refused=self.refused)
         bodies = [run.call.body if run.call else None for run in self._runs]
         upstream, answer = await self._send([run.item for run in self._runs], bodies)
         self.upstream, self.answer = upstream, answer
@@ -217,6 +224,8 @@ class MultiSearchHandler:
                 run.result = Forwarded(Outcome(Status.FALLBACK, Reason.INTERNAL))
             if batch.answer is None and isinstance(run.result, Forwarded):
                 run.call = run.result.call
+            if isinstance(run.result, Refused):
+                batch.refused = run.result
             batch.done(number)
 
         tasks = [asyncio.create_task(run_item(number, run, run.rule)) for number, run in enumerate(runs) if run.rule]
@@ -244,10 +253,14 @@ class MultiSearchHandler:
 
     async def _whole(self, request: web.BaseRequest, runs: list[_Run], raw: bytes, whole: _Whole) -> web.StreamResponse:
         outcome = Outcome(Status.FALLBACK, Reason.UPSTREAM_ERROR)
+        if whole.refused is not None:
+            outcome = whole.refused.outcome
         for run in runs:
             if run.rule is not None:
                 run.result = Forwarded(outcome)
         headers = self._headers(runs)
+        if whole.refused is not None:
+            return await self._searches.refuse(request, whole.refused, headers)
         if whole.answer is not None:
             return await self._searches.relay(request, whole.answer, headers)
         return await forward(request, self._services.upstream, body=raw, streamed=False, extra=headers)

@@ -15,6 +15,7 @@ from proxy.core.messages import (
     Forwarded,
     Outcome,
     Reason,
+    Refused,
     Relayed,
     Result,
     Rewritten,
@@ -24,7 +25,7 @@ from proxy.core.messages import (
     UpstreamAnswer,
 )
 from proxy.core.params import Params
-from proxy.core.search import rerank
+from proxy.core.takeover import rerank
 from proxy.edge.buffers import BadEncoding, BufferFull, BufferLease, TooLarge, decode_body, gzip_body
 from proxy.edge.forward import forward, raw_target, read_chunks, send_continue, unreachable, wants_continue
 from proxy.edge.headers import (
@@ -164,6 +165,8 @@ class SearchHandler:
         extra = outcome_headers(result.outcome, trace)
         if isinstance(result, Rewritten):
             return await self.write(request, result.answer, result.body, extra)
+        if isinstance(result, Refused):
+            return await self.refuse(request, result, extra)
         if isinstance(result, Relayed):
             return await self.relay(request, result.answer, extra)
         upstream, call = self._services.upstream, result.call
@@ -174,6 +177,12 @@ class SearchHandler:
         return await forward(
             request, upstream, path=sent_path, headers=headers, body=call.body or None, streamed=False, extra=extra
         )
+
+    async def refuse(self, request: web.BaseRequest, refused: Refused, extra: CIMultiDict[str]) -> web.StreamResponse:
+        """Answer 400 with an error of ours."""
+        headers = CIMultiDict({"Content-Type": "application/json"})
+        headers.extend(extra)
+        return await ExactResponseWithBody(400, headers, refused.body).send(request)
 
     async def relay(
         self, request: web.BaseRequest, answer: UpstreamAnswer, extra: CIMultiDict[str]

@@ -29,7 +29,7 @@ from proxy.core.messages import (
 from proxy.core.params import Params
 from proxy.core.rawjson import Edit, JsonError, apply_edits, decode, insertion, object_members, strip_span
 from proxy.core.request import is_json_type
-from proxy.core.search import rerank
+from proxy.core.takeover import rerank
 from proxy.edge.forward import forward, raw_target
 from proxy.edge.search import Received, Rules, SearchHandler, as_search, outcome_headers
 from proxy.edge.search_io import SearchIO, Services

