@@ -133,7 +133,7 @@ class Run:
         name = self._folder(stage.name, fold).name
         lists = self._lists(stage, train, random.Random(f"{seed} {stage.name}"))
         if stage.teachers:
-            lists = rescored(lists, lambda made: self._ensemble(stage.teachers, made))
+            lists = rescored(lists, lambda made: self._ensemble(stage, made))
         pairs = sum(len(entry.ids) for entry in lists)
         tqdm.write(f"{name}: {len(lists)} lists, {pairs} pairs")
         encoder = PairEncoder(self._tokenizer, stage.schedule.max_tokens)
@@ -174,13 +174,15 @@ class Run:
                     made += sources.sparse(rng.sample(train, min(source.count or len(train), len(train))), source.size)
         return made
 
-    def _ensemble(self, names: Sequence[str], lists: list[List]) -> list[tuple[float, ...]]:
-        """Return the mean logits of the stages' models for lists; kept, since they take long."""
-        asked = [self._digests[name] for name in names], [(one.query, one.ids, str(one.template)) for one in lists]
+    def _ensemble(self, stage: Stage, lists: list[List]) -> list[tuple[float, ...]]:
+        """Return the mean logits of a stage's teachers for lists, cut as it reads them; kept, since they take long."""
+        names, longest = stage.teachers, stage.schedule.max_tokens
+        stated = [(one.query, one.ids, str(one.template)) for one in lists]
+        asked = [self._digests[name] for name in names], longest, stated
         digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
         kept = self.folder / "stages" / f"teachers-{digest}.npy"
         if not kept.is_file():
-            encoder = PairEncoder(self._tokenizer, LONGEST)
+            encoder = PairEncoder(self._tokenizer, longest)
             pairs = [pair for one in loop.encode(lists, self.corpus, encoder, "teachers") for pair in one.pairs]
             folders = [folder for name in names for folder in self._models_of(name)]
             said = [loop.score(models.load(str(folder), 0.0), pairs, folder.name) for folder in folders]
