@@ -12,6 +12,7 @@ from cachetools import TTLCache
 from proxy.core.mapping import MappingFacts, facts_from
 from proxy.core.messages import NeedLookup, Search, UpstreamAnswer
 from proxy.core.params import Params
+from proxy.core.pipelines import read_pipeline
 from proxy.core.target_check import (
     SETTINGS_API,
     SOURCES_PARAMS,
@@ -93,6 +94,12 @@ class FactsMemory:
         if settings.failure is None and sources.failure is None:
             self._checked[(*key, "indices")] = read
         return read
+
+    def pipeline(self, search: Search, name: str) -> Generator[NeedLookup, UpstreamAnswer, dict[str, Any] | None]:
+        """Yield the lookup that tells what a search pipeline does; None: it is not there, or may not be read."""
+        key = ("pipeline", name, search.identity.hex())
+        lookup = NeedLookup("_search", f"pipeline/{quote(name, safe='')}", Params(""))
+        return (yield from self._kept_answer(key, lookup, lambda body: read_pipeline(body, name)))
 
     def _kept_answer(
         self, key: tuple[str, ...], lookup: NeedLookup, read: Callable[[bytes | None], _T]

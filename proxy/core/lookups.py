@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from proxy.core.facts import FactsMemory
 from proxy.core.mapping import MappingFacts
 from proxy.core.messages import Need, NeedLookup, Search, Trace, UpstreamAnswer
+from proxy.core.pipelines import NO_PIPELINE
 from proxy.core.target_check import TargetCheck
 
 ADVICE = "set the rule's text to fields that its indices have"
@@ -44,6 +45,34 @@ def check_target(
     elif names:
         problems.pop(subject, None)
     return checked
+
+
+def find_pipelines(
+    search: Search, given: object, by_default: tuple[str, ...], facts: FactsMemory, trace: Trace
+) -> Generator[Need, Any, list[dict[str, Any]] | None]:
+    """Return the definitions of the search pipelines that may apply to a search; None: one cannot be known.
+
+    Args:
+        search: whose credentials.
+        given: a name or a definition, as the search brings it; None: nothing.
+        by_default: names of those that the target's indices have. Of several none applies, but which index has hits
+            is not known before.
+        facts: what is known already.
+        trace: gets times.
+    """
+    if given == NO_PIPELINE:
+        return []
+    if isinstance(given, dict):
+        return [given]
+    if given is not None and not isinstance(given, str):
+        return None
+    found = []
+    for name in by_default if given is None else (given,):
+        definition = yield from _timed(facts.pipeline(search, name), trace)
+        if definition is None:
+            return None
+        found.append(definition)
+    return found
 
 
 def look_up(search: Search, facts: FactsMemory, trace: Trace) -> Generator[Need, Any, MappingFacts | None]:

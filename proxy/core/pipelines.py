@@ -1,10 +1,13 @@
-"""Search pipelines of OpenSearch: which of them a wider search would disturb."""
+"""Search pipelines of OpenSearch: which of them may reorder hits, or would be disturbed by a wider search."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
+NO_PIPELINE = "_none"
 RERANK = "rerank"
 PIPELINE_KEYS = frozenset(
     {"request_processors", "response_processors", "phase_results_processors", "description", "version"}
@@ -35,6 +38,26 @@ def disturbed_by_widening(pipeline: dict[str, Any], read_fields: Collection[str]
     others = [(kind, options) for kind, options in responses if kind != RERANK]
     others = [(kind, options) for kind, options in others if kind != "truncate_hits" or "target_size" in options]
     return any(kind not in _HIT_PROCESSORS or _changes(options, read_fields) for kind, options in others)
+
+
+def reranks(pipeline: dict[str, Any]) -> bool:
+    """Say whether a pipeline has a reranker of its own, or cannot be known not to."""
+    responses = _each(pipeline.get("response_processors"))
+    return responses is None or any(kind == RERANK for kind, _ in responses)
+
+
+def changes_answer(pipeline: dict[str, Any]) -> bool:
+    """Say whether a pipeline changes what an answer shows of its hits."""
+    return bool(pipeline.get("response_processors"))
+
+
+def read_pipeline(body: bytes | None, name: str) -> dict[str, Any] | None:
+    """Read an answer to ``GET /_search/pipeline/{name}``; None: there is none of that name, or it may not be read."""
+    try:
+        definition = msgspec.json.decode(body)[name] if body else None
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return None
+    return definition if isinstance(definition, dict) else None
 
 
 def _changes(options: dict[str, Any], fields: Collection[str] | None) -> bool:

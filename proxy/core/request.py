@@ -25,6 +25,7 @@ from proxy.core.limits import (
 )
 from proxy.core.messages import Outcome, Reason, Search, SearchCall, Status
 from proxy.core.params import Params, is_true
+from proxy.core.pipelines import NO_PIPELINE
 from proxy.core.rawjson import (
     Edit,
     JsonError,
@@ -84,6 +85,8 @@ class Plan:
     """The engine refuses to give more hits than so many; None: no such limit."""
     filter: FilterPath | None = None
     """Which parts of the answer the client asks for; None: all of it."""
+    pipeline: object = None
+    """The search pipeline that the search brings: its name or its definition; None: that of the index applies."""
     _body_bytes: bytes = b"{}"
     _members: dict[str, Member] = field(default_factory=dict)
     _params: Params = field(default_factory=Params)
@@ -208,25 +211,25 @@ def _read(search: Search, rule: Rule) -> Plan:
     body: dict[str, Any] = decode(body_bytes)
     url = params.as_dict()
 
-    if _names_pipeline(url, body) and not search.taken_over:
-        # A pipeline may hold a rerank processor of its own, which needs `ext`: the request stays as it came.
-        raise _Skip(Reason.PIPELINE)
     stripped, given_text = take_out_ext(body_bytes, members, body)
     own_call = None
     if stripped is not body_bytes:
         own_call = SearchCall(params, stripped, content_type)
         body_bytes, members = stripped, object_members(stripped, strip_span(stripped))
+    pipeline = url.get("search_pipeline", body.get("search_pipeline"))
+    # A pipeline may hold a rerank processor of its own, which needs `ext`: what is skipped stays as it came then.
+    skipped_call = own_call if search.taken_over or pipeline in (None, NO_PIPELINE) else None
     if search.asked_to_skip and "skip_header" in rule.overrides:
-        raise _Skip(Reason.ASKED, own_call)
+        raise _Skip(Reason.ASKED, skipped_call)
     try:
         _refuse_untouched(search, url, body, rule.pit)
         page_from, page_size = _page(url, body)
         window = _window(rule.window, body, search.taken_over)
         asked_fields = tuple(_asked_fields(url, body))
     except _Skip as skip:
-        raise _Skip(skip.reason, own_call) from None
+        raise _Skip(skip.reason, skipped_call) from None
     except Unreadable:
-        raise _Skip(Reason.PARAMETER, own_call) from None
+        raise _Skip(Reason.PARAMETER, skipped_call) from None
     if "query_context" not in rule.overrides:
         given_text = None
     if search.query_text and search.query_text.strip() and "query_header" in rule.overrides:
@@ -246,6 +249,7 @@ def _read(search: Search, rule: Rule) -> Plan:
         asked_fields=asked_fields,
         limit=None if search.taken_over else retriever_limit(body.get("retriever")),
         filter=FilterPath.read(url["filter_path"]) if url.get("filter_path") else None,
+        pipeline=pipeline,
         _body_bytes=body_bytes,
         _members=members,
         _params=params,
@@ -266,11 +270,6 @@ def _move_source(search: Search) -> tuple[Params, bytes, str | None]:
     # With a body, both headers must name the same version of the vendor type.
     content_type = search.accept if is_json_type(search.accept) else "application/json"
     return params, url["source"].encode(errors="replace"), content_type
-
-
-def _names_pipeline(url: dict[str, str], body: dict[str, Any]) -> bool:
-    named = url.get("search_pipeline", body.get("search_pipeline"))
-    return named is not None and named != "_none"
 
 
 def take_out_ext(body_bytes: bytes, members: dict[str, Member], body: dict[str, Any]) -> tuple[bytes, str | None]:

@@ -19,7 +19,7 @@ from proxy.core.by_index import Group, group_hits, needs_groups
 from proxy.core.doc_fields import choose_template
 from proxy.core.document import Texts, render
 from proxy.core.facts import FactsMemory
-from proxy.core.lookups import check_target, look_up
+from proxy.core.lookups import check_target, find_pipelines, look_up
 from proxy.core.mapping import name_matches
 from proxy.core.messages import (
     Forwarded,
@@ -41,6 +41,7 @@ from proxy.core.messages import (
 )
 from proxy.core.outcomes import OutcomeMemory, Remembered
 from proxy.core.page import Page, PageWriter, tail_page
+from proxy.core.pipelines import changes_answer, disturbed_by_widening, reranks
 from proxy.core.query_text import find_query_text
 from proxy.core.ranking import Ranking, rank, tail_score
 from proxy.core.rawjson import JsonError
@@ -109,6 +110,8 @@ class _Prepared:
     """Fields that a search of its own is to fetch, since they would show in the answer to the client's."""
     by_index: TargetCheck | None = None
     """Set: the texts do not all stand in ``_source``, so that a search for each kind of index is to fetch them."""
+    piped: bool = False
+    """A search pipeline applies, which may change what a search that shows something else would give."""
 
 
 def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> RerankGenerator:
@@ -141,7 +144,9 @@ def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGen
         return Forwarded(known.outcome, None if known.own_bytes else plan.own_call)
     prepared = yield from _prepare(plan, rule, context, trace)
     if isinstance(prepared, Reason):
-        return Forwarded(Outcome(Status.SKIPPED, prepared), plan.own_call)
+        # A pipeline may hold a rerank processor of its own, which needs the `ext` that is ours elsewhere.
+        call = None if prepared is Reason.PIPELINE else plan.own_call
+        return Forwarded(Outcome(Status.SKIPPED, prepared), call)
     if past_window:
         return (yield from _past_window(plan, rule))
     try:
@@ -172,7 +177,7 @@ def _ask_and_rank(
     Raises:
         _TooWide: ``may_narrow``, and the window is larger than an index allows.
     """
-    shape = plan.shape()
+    shape = None if prepared.piped else plan.shape()
     in_two = shape is not None and _in_two(shape, plan, rule, prepared, context)
     if in_two:
         trace.decisions["phases"] = 2
@@ -276,16 +281,16 @@ def _is_elasticsearch(answer: UpstreamAnswer) -> bool:
 
 
 def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generator[Need, Any, _Prepared | Reason]:
+    pipelines = yield from _pipelines(plan, context, trace)
+    if pipelines is None:
+        return Reason.PIPELINE
     if rule.model == IDENTITY:
-        return _Prepared("", None, ())
+        return _Prepared("", None, (), piped=bool(pipelines))
     query = find_query_text(plan.body, plan.query_text, rule.query)
     if query is None:
         return Reason.NO_QUERY_TEXT
     trace.decisions["query_text"] = {"text": query.text, "source": query.source}
     checked = yield from check_target(plan.search, (), context.facts, context.problems, trace)
-    pipeline = plan.search.params.as_dict().get("search_pipeline", plan.body.get("search_pipeline"))
-    if checked.indices.pipeline and pipeline is None:
-        return Reason.PIPELINE
     template = rule.text
     if template is None:
         facts = yield from look_up(plan.search, context.facts, trace)
@@ -302,17 +307,51 @@ def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generato
     if checked.textless and len(named) == len(texts.paths()):
         return Reason.TEXT_UNAVAILABLE
     trace.decisions["text"] = str(template)
+    prepared = _where_texts_stand(
+        plan, context, trace, checked, _Prepared(query.text, texts, (), piped=bool(pipelines))
+    )
+    if not pipelines:
+        return prepared
+    # A search for the texts alone shows other fields, which the pipeline's processors may need.
+    apart = any(map(changes_answer, pipelines)) and (prepared.apart or prepared.by_index is not None)
+    disturbed = any(disturbed_by_widening(one, texts.paths()) for one in pipelines)
+    return Reason.PIPELINE if apart or disturbed else prepared
+
+
+def _pipelines(plan: Plan, context: Context, trace: Trace) -> Generator[Need, Any, list[dict[str, Any]] | None]:
+    """Return the search pipelines that may apply to a search; None: one of them forbids to rerank or to widen.
+
+    Those of a search that is taken over have been looked at already.
+    """
+    if plan.search.taken_over:
+        return []
+    by_default: tuple[str, ...] = ()
+    if plan.pipeline is None and context.elasticsearch is not True:
+        checked = yield from check_target(plan.search, (), context.facts, context.problems, trace)
+        by_default = checked.indices.pipelines
+    found = yield from find_pipelines(plan.search, plan.pipeline, by_default, context.facts, trace)
+    if found is None or any(reranks(one) or disturbed_by_widening(one, ()) for one in found):
+        return None
+    return found
+
+
+def _where_texts_stand(
+    plan: Plan, context: Context, trace: Trace, checked: TargetCheck, prepared: _Prepared
+) -> _Prepared:
+    """Add how the texts are to be fetched: beside the hits, or by a search of their own."""
+    texts = prepared.texts
+    assert texts is not None
     if needs_groups(checked, context.elasticsearch) and "retriever" not in plan.body:
         trace.decisions["text_from"] = {
             index: {name: f"{origin.kind}: {origin.name}" for name, origin in origins.items()}
             for index, origins in checked.origins.items()
         }
-        return _Prepared(query.text, texts, (), by_index=checked)
+        return replace(prepared, by_index=checked)
     added = _added_fields(plan, texts)
     shown = plan.asked_fields and any("." in path for path in added)
     if added and (shown or plan.fields_would_show(context.elasticsearch)):
-        return _Prepared(query.text, texts, (), texts.paths())
-    return _Prepared(query.text, texts, added)
+        return replace(prepared, apart=texts.paths())
+    return replace(prepared, added_fields=added)
 
 
 def _texts_by_index(

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from proxy.core.mapping import name_matches, parents
+from proxy.core.pipelines import NO_PIPELINE
 
 _OPEN_OBJECTS = frozenset({"flattened", "flat_object"})
 """Objects below which any name is a field."""
@@ -73,8 +74,8 @@ class Indices:
     """All of them; empty where that cannot be told."""
     sources: Mapping[str, SourceRule] = field(default_factory=dict)
     """Of the indices whose ``_source`` lacks something."""
-    pipeline: bool = False
-    """Some index has a search pipeline by default, which may rerank by itself. OpenSearch only."""
+    pipelines: tuple[str, ...] = ()
+    """The names of the search pipelines that some of them have by default. OpenSearch only."""
 
     def lacking(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Return for each index whose ``_source`` lacks some of the fields which those are."""
@@ -183,13 +184,14 @@ def read_indices(settings: bytes | None, sources: bytes | None) -> Indices:
     """Read answers to `SETTINGS_API` and to ``_mapping`` with `SOURCES_PARAMS`; what is missing is taken for usual."""
     found = _decoded(settings)
     rules = {index: _source_rule(one["mappings"]["_source"]) for index, one in _decoded(sources).items()}
-    pipeline = False
+    pipelines = dict[str, None]()
     for index, one in found.items():
         own = one["settings"].get("index", {})
-        pipeline |= own.get("search", {}).get("default_pipeline", "_none") != "_none"
+        pipelines[own.get("search", {}).get("default_pipeline", NO_PIPELINE)] = None
         if str(own.get("mapping", {}).get("source", {}).get("mode")).lower() == "disabled":
             rules[index] = SourceRule(enabled=False)
-    return Indices(tuple(found), {index: rule for index, rule in rules.items() if rule != SourceRule()}, pipeline)
+    lacking = {index: rule for index, rule in rules.items() if rule != SourceRule()}
+    return Indices(tuple(found), lacking, tuple(name for name in pipelines if name != NO_PIPELINE))
 
 
 def _source_rule(section: Mapping[str, Any]) -> SourceRule:

@@ -13,11 +13,12 @@ from tests.support_shop import NDJSON, send, title
 
 INDEX = "contract-shop"
 OTHER = "contract-other"
+PIPELINE = "contract-pipeline"
 
 
 @contextmanager
 def corpus(engine: Engine) -> Iterator[None]:
-    """Make the indices and the alias; delete them at the end."""
+    """Make the indices, the alias and on OpenSearch the pipeline; delete them at the end."""
     properties: dict[str, Any] = {
         "title": {"type": "text", "store": True},
         "n": {"type": "integer"},
@@ -45,8 +46,13 @@ def corpus(engine: Engine) -> Iterator[None]:
         assert json.loads(bulk.body)["errors"] is False, bulk.body[:500]
     aliased = {"actions": [{"add": {"index": INDEX, "alias": "contract-alias"}}]}
     assert send(engine.url, "POST", "/_aliases", aliased).status == 200
+    if engine.name == "os":
+        made = send(engine.url, "PUT", f"/_search/pipeline/{PIPELINE}", {"description": "of no processors"})
+        assert made.status == 200, made.body
     try:
         yield
     finally:
+        if engine.name == "os":
+            ask(engine.url, "DELETE", f"/_search/pipeline/{PIPELINE}")
         for index in (INDEX, OTHER):
             ask(engine.url, "DELETE", f"/{index}")

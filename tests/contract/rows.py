@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from tests.contract.corpus import INDEX, OTHER
+from tests.contract.corpus import INDEX, OTHER, PIPELINE
 
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -204,6 +204,7 @@ def _parameters() -> Iterator[Row]:
         ("a parameter twice", "size=9&size=3", "the last counts, as on the engines"),
         ("; between parameters", "size=3;from=1", ""),
         ("sort=_score", "sort=_score:desc", ""),
+        ("search_pipeline", f"search_pipeline={PIPELINE}", "OpenSearch only: looked up; see the body key"),
     ):
         yield Row(section, name, Claim.RERANKED, how, path=f"/{INDEX}/_search?{value}", body=search())
     for name, value, how in (
@@ -213,7 +214,7 @@ def _parameters() -> Iterator[Row]:
         ("scroll", "scroll=1m", "its order is a contract over many requests"),
         ("format=yaml", "format=yaml", "only JSON is read"),
         ("stored_fields=_none_", "stored_fields=_none_&_source=false", "there is no text"),
-        ("search_pipeline", "search_pipeline=nowhere", "may rerank by itself"),
+        ("search_pipeline that cannot be read", "search_pipeline=nowhere", "may rerank by itself"),
         ("an unknown parameter", "nonsense=1", "the engine refuses it; we take none of our own"),
         ("a size that is no number", "size=", "the engine refuses it"),
         ("from below zero", "from=-1", "the engine refuses it"),
@@ -263,6 +264,11 @@ def _keys() -> Iterator[Row]:
         ("ext.rerank", {"ext": {"rerank": {"query_context": {"query_text": "red"}}}}, "the text to rank by; taken out"),
         ("search_pipeline: _none", {"search_pipeline": "_none"}, "OpenSearch only"),
         (
+            "search_pipeline",
+            {"search_pipeline": {"request_processors": []}},
+            "OpenSearch only: kept; passed where a processor may reorder hits or minds how many there are",
+        ),
+        (
             "query: knn with k",
             {"query": {"bool": {"must": [MATCH], "should": [KNN]}}},
             "the window stays within what k finds",
@@ -290,7 +296,11 @@ def _keys() -> Iterator[Row]:
         ),
         ("rank, sub_searches", {"rank": {"rrf": {}}}, "the older form of retrievers"),
         ("stored_fields: _none_", {"stored_fields": "_none_", "_source": False}, "there is no text"),
-        ("search_pipeline", {"search_pipeline": {"request_processors": []}}, "may rerank by itself"),
+        (
+            "search_pipeline with a reranker",
+            {"search_pipeline": {"response_processors": [{"rerank": {"by_field": {"target_field": "n"}}}]}},
+            "nothing is reranked twice; rule key `takeover` for those of a model",
+        ),
         ("no text in the query", {"query": {"term": {"n": 3}}}, "send it as `X-Rerank-Query`"),
         (
             "text in filter and must_not only",

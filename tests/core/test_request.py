@@ -87,10 +87,6 @@ def test_page(body: Any, query_string: str, page: tuple[int, int]) -> None:
         ({"retriever": {"knn": {"field": "v"}}}, "", Reason.KNN),
         ({"knn": {"field": "v"}}, "", Reason.KNN),
         ({"query": {"knn": {"field": "v"}}}, "", Reason.KNN),
-        ({"search_pipeline": "p"}, "", Reason.PIPELINE),
-        ({"search_pipeline": {"response_processors": []}}, "", Reason.PIPELINE),
-        ({}, "search_pipeline=p", Reason.PIPELINE),
-        ({"search_pipeline": "_none"}, "search_pipeline=p", Reason.PIPELINE),
         ({"stored_fields": "_none_"}, "", Reason.STORED_FIELDS),
         ({"stored_fields": ["_none_"]}, "", Reason.STORED_FIELDS),
         ({}, "stored_fields=_none_", Reason.STORED_FIELDS),
@@ -334,7 +330,8 @@ def test_it_is_taken_out_of_a_search_that_is_left_alone_too() -> None:
 
 
 def test_it_stays_where_a_pipeline_may_need_it() -> None:
-    assert skipped(make_search({"ext": EXT}, "search_pipeline=p")) == (Reason.PIPELINE, None)
+    assert skipped(make_search({"ext": EXT, "size": 0}, "search_pipeline=p")) == (Reason.SIZE_ZERO, None)
+    assert skipped(make_search({"ext": EXT, "search_pipeline": {}}, asked_to_skip=True)) == (Reason.ASKED, None)
 
 
 @pytest.mark.parametrize(

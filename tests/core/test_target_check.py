@@ -118,20 +118,6 @@ def test_what_cannot_be_found_out_stops_nothing(answer: UpstreamAnswer) -> None:
     assert not setup.context.problems
 
 
-def settings(pipeline: str) -> dict[str, Any]:
-    return {"products": {"settings": {"index": {"search": {"default_pipeline": pipeline}}}}, "other": {"settings": {}}}
-
-
-def test_on_opensearch_a_default_pipeline_is_not_reranked_behind() -> None:
-    setup = setup_for("{title}", ["title"], settings("mine"))
-    setup.context.elasticsearch = False
-    result = setup.run(make_search({"query": QUERY}))
-    assert isinstance(result, Forwarded)
-    assert result.outcome.reason is Reason.PIPELINE
-    assert isinstance(setup.run(make_search({"query": QUERY, "search_pipeline": "_none"})), Rewritten)
-    assert isinstance(setup.run(make_search({"query": QUERY}, "search_pipeline=_none")), Rewritten)
-
-
 def test_on_opensearch_an_index_without_source_is_left_alone() -> None:
     off = {"products": {"mappings": {"_source": {"enabled": False}}}}
     for mapping, reason in ((off, Reason.TEXT_UNAVAILABLE), ({}, None)):
@@ -222,7 +208,7 @@ def test_what_settings_and_mapping_tell() -> None:
     }
     indices = read_indices(json.dumps(told).encode(), json.dumps(sources).encode())
     assert indices.names == ("a", "b", "c", "d")
-    assert indices.pipeline
+    assert indices.pipelines == ("mine",)
     off = SourceRule(enabled=False)
     assert indices.sources == {"a": off, "b": off, "d": SourceRule(includes=("*",), excludes=("body",))}
     assert indices.lacking(["title", "body"]) == {"a": ("title", "body"), "b": ("title", "body"), "d": ("body",)}

@@ -370,35 +370,3 @@ def test_on_opensearch_what_is_not_taken_over_passes_byte_for_byte(pipelines: En
                 reason = "takeover" if takeover else "search-pipeline"
                 assert answer.header("X-Rerank-Status") == f"skipped; reason={reason}"
                 assert (answer.status, answer.body) == (own.status, own.body) != (200, b"")
-
-
-def test_an_index_with_a_default_pipeline_is_left_alone(pipelines: Engine) -> None:
-    """A default pipeline with a `rerank` processor was not run: no such processor is to be had. `collapse` was."""
-    settings = f"/{NAME}/_settings"
-    search = {"query": {"match": {"title": TEXT}}, "size": 5}
-    collapse = {"request_processors": [], "response_processors": [{"collapse": {"field": "n"}}]}
-    few = {"request_processors": [{"filter_query": {"query": {"range": {"n": {"lt": 40}}}}}]}
-    for name, definition in (("collapses", collapse), ("filters", few)):
-        assert send(pipelines.url, "PUT", f"/_search/pipeline/{name}", definition).status == 200
-    try:
-        found = {}
-        for name in ("collapses", "filters", "_none"):
-            default = {"index.search.default_pipeline": name}
-            assert send(pipelines.url, "PUT", settings, default).status == 200
-            with proxy_for(pipelines, Rule(target=NAME, takeover=True, budget_ms=600_000)) as running:
-                inline = send(running.url, "POST", f"/{NAME}/_search", pipeline_search(search_pipeline=pipeline()))
-                answers = [send(running.url, "POST", f"/{NAME}/_search", search) for _ in range(2)]
-                none = send(running.url, "POST", f"/{NAME}/_search?search_pipeline=_none", search)
-            assert none.header("X-Rerank-Status") == "full"
-            assert inline.header("X-Rerank-Status") == "full", "an inline pipeline stands for the index's own"
-            assert read(inline)["hits"]["total"]["value"] == COUNT
-            (found[name],) = {answer.header("X-Rerank-Status") for answer in answers}
-            if name == "collapses":
-                own = read(send(pipelines.url, "POST", f"/{NAME}/_search", search))
-                assert read(answers[0])["hits"] == own["hits"]
-            if name == "filters":
-                assert read(answers[0])["hits"]["total"]["value"] == 40
-        skipped = "skipped; reason=search-pipeline"
-        assert found == {"collapses": skipped, "filters": skipped, "_none": "full"}
-    finally:
-        send(pipelines.url, "PUT", settings, {"index.search.default_pipeline": "_none"})

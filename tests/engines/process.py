@@ -129,10 +129,9 @@ def _opensearch(
     runner += ["-clusterName", home.name]
     if release.plugins:
         runner += ["-pluginTypes", ",".join(release.plugins)]
-    program = ["org.codelibs.opensearch.runner.OpenSearchRunner"]
-    if lines:
-        (home / "settings.yml").write_text(lines)
-        program = [str(Path(__file__).with_name("OpenSearchLauncher.java")), str(home / "settings.yml")]
+    # On a disk that is nearly full no index could be made.
+    (home / "settings.yml").write_text("cluster.routing.allocation.disk.threshold_enabled: false\n" + lines)
+    program = [str(Path(__file__).with_name("OpenSearchLauncher.java")), str(home / "settings.yml")]
     runner += ["-basePath", str(home / "data")]
     return [str(java_for(release)), *options, "-cp", f"{folder}/lib/*", *program, *runner]
 
