@@ -101,28 +101,26 @@ class FilterPath:
     def _excluded(self) -> _Filter:
         return _start(self.excludes)
 
-    def shows_hits(self) -> bool:
-        """Say whether anything of a hit can be left."""
-        if self.excludes:
-            outer = self._excluded.under("hits")
-            if outer is None or outer.under("hits") is None:
-                return False
+    def shows_hits(self, multi: bool = False) -> bool:
+        """Say whether anything of a hit can be left; ``multi``: in the answer to a multi-search."""
+        names = ("responses", "hits", "hits") if multi else ("hits", "hits")
+        if self.excludes and _walked(self._excluded, names) is None:
+            return False
         if not self.includes:
             return True
-        outer = self._included.under("hits")
-        if outer is None:
-            return True
-        inner = outer.under("hits")
-        return inner is None or bool(inner)
+        left = _walked(self._included, names)
+        return left is None or bool(left)
 
-    def for_engine(self) -> str:
+    def for_engine(self, multi: bool = False) -> str:
         """Return the parameter's value, percent-encoded, that leaves in the answer what reranking reads.
 
         The engine filters too, since it writes a filtered answer in another way than a whole one (``1.10`` as
-        ``1.1``, for instance): what the client gets is to be the same.
+        ``1.1``, for instance): what the client gets is to be the same. Of a multi-search (``multi``) each item keeps
+        its status, so that none vanishes from the list.
         """
+        needed = [f"responses.{path}" for path in (*_NEEDED, "status", "error")] if multi else _NEEDED
         excludes = (_KEEPS_ALL,) if self.excludes else ()
-        includes = (*self.includes, *_NEEDED) if self.includes else ()
+        includes = (*self.includes, *needed) if self.includes else ()
         return quote(",".join(includes + excludes), safe="*,.-_")
 
     def apply(self, body: bytes, keeps_empty: bool = True) -> bytes:
@@ -148,6 +146,16 @@ class _Mode:
     """What paths match is kept; False: it is left out."""
     keeps_empty: bool
     """Empty containers that paths walk into stay."""
+
+
+def _walked(paths: _Filter, names: Sequence[str]) -> _Filter | None:
+    """Return what is left to match under names within each other; None: a path matches one of them whole."""
+    for name in names:
+        below = paths.under(name)
+        if below is None:
+            return None
+        paths = below
+    return paths
 
 
 def _start(paths: Sequence[str]) -> _Filter:

@@ -28,6 +28,8 @@ class Search:
     """The client wants the engine's own order (header ``X-Rerank-Skip``)."""
     identity: bytes = b""
     """Digest of the credentials; keeps what is remembered of one user away from another."""
+    filtered: bool = False
+    """Parts of its answer may be missing, since it is one of several that a ``filter_path`` is applied to together."""
     taken_over: bool = False
     """Its reranker has been taken out: what is left of its pipeline or retriever bounds nothing."""
 

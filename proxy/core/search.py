@@ -128,7 +128,7 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
     if plan.filter is None or not isinstance(result, Rewritten):
         return result
     try:
-        return replace(result, body=plan.filter.apply(result.body, _is_elasticsearch(result.answer)))
+        return replace(result, body=plan.filter.apply(result.body, is_elasticsearch(result.answer)))
     except JsonError:
         return Forwarded(Outcome(Status.FALLBACK, Reason.UNPARSABLE), plan.own_call)
 
@@ -263,7 +263,7 @@ def _ask(call: SearchCall, context: Context, trace: Trace, phase: str) -> Genera
     answer: UpstreamAnswer = yield NeedSearch(call)
     trace.add_time(phase, answer.started, answer.finished)
     if answer.failure is None:
-        context.elasticsearch = _is_elasticsearch(answer)
+        context.elasticsearch = is_elasticsearch(answer)
     return answer
 
 
@@ -273,10 +273,11 @@ def _second_call(plan: Plan, answer: UpstreamAnswer) -> SearchCall | None:
     Only Elasticsearch is known to refuse the part of ``ext`` that we take out. On OpenSearch a pipeline that is the
     index's default may need it, so there the client's own bytes go out.
     """
-    return plan.own_call if _is_elasticsearch(answer) else None
+    return plan.own_call if is_elasticsearch(answer) else None
 
 
-def _is_elasticsearch(answer: UpstreamAnswer) -> bool:
+def is_elasticsearch(answer: UpstreamAnswer) -> bool:
+    """Say whether an answer is Elasticsearch's, not OpenSearch's."""
     return answer.header("x-elastic-product") is not None
 
 
@@ -428,7 +429,7 @@ def _read_answer(answer: UpstreamAnswer, plan: Plan, own: bool = False) -> Searc
     if not is_json_type(answer.header("content-type")):
         return Reason.UNPARSABLE
     try:
-        read = SearchAnswer(answer.body, filtered=plan.filter is not None)
+        read = SearchAnswer(answer.body, filtered=plan.filter is not None or plan.search.filtered)
         for hit in read.hits:
             _ = hit.identity, hit.score, None if own else hit.fields
     except JsonError:

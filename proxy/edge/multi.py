@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from aiohttp import web
 from multidict import CIMultiDict
 
+from proxy.core.filter_path import FilterPath
 from proxy.core.messages import (
     Forwarded,
     Outcome,
@@ -29,6 +30,7 @@ from proxy.core.multi import Item, MultiAnswer, NotMulti, lines_of, read_items
 from proxy.core.params import Params
 from proxy.core.rawjson import JsonError
 from proxy.core.request import is_json_type
+from proxy.core.search import is_elasticsearch
 from proxy.core.takeover import rerank
 from proxy.edge.buffers import BufferLease
 from proxy.edge.forward import forward, raw_target
@@ -39,8 +41,9 @@ from proxy.settings import Rule
 
 _log = logging.getLogger(__name__)
 _JSON = "application/json"
-_UNTOUCHED_PARAMS = frozenset({"filter_path", "source", "search_pipeline", "format"})
+_UNTOUCHED_PARAMS = frozenset({"source", "search_pipeline", "format"})
 """URL parameters that change what an item means, or how the answer looks."""
+_FILTER = "filter_path"
 
 
 class _Whole(Exception):
@@ -167,7 +170,9 @@ class MultiSearchHandler:
     async def handle(self, request: web.BaseRequest, target: str, params: Params) -> web.StreamResponse:
         """Answer one multi-search."""
         upstream = self._services.upstream
-        if _UNTOUCHED_PARAMS & params.as_dict().keys():
+        url = params.as_dict()
+        shown = FilterPath.read(url[_FILTER]) if url.get(_FILTER) else None
+        if _UNTOUCHED_PARAMS & url.keys() or (shown is not None and not shown.shows_hits(multi=True)):
             return await forward(request, upstream)
         with self._services.buffers.lease() as lease:
             received = await self._searches.receive(request, lease)
@@ -177,11 +182,11 @@ class MultiSearchHandler:
             if not any(run.rule for run in runs):
                 return await forward(request, upstream, body=received.raw or None, streamed=False)
             path = raw_target(request).partition("?")[0]
-            batch = _Batch(
-                runs, SearchIO(request, self._services, lease, path), request.headers.get("Content-Type"), params
-            )
+            sent = params if shown is None else params.having(_FILTER, shown.for_engine(multi=True))
+            io = SearchIO(request, self._services, lease, path)
+            batch = _Batch(runs, io, request.headers.get("Content-Type"), sent)
             try:
-                body = await self._run(request, target, params, runs, batch, lease)
+                body = _less(shown, await self._run(request, target, params, runs, batch, lease), batch.upstream)
             except _Whole as whole:
                 return await self._whole(request, runs, received.raw, whole)
             assert batch.upstream is not None
@@ -276,9 +281,23 @@ class MultiSearchHandler:
         return CIMultiDict({STATUS_HEADER: "; ".join(parts)})
 
 
+def _less(shown: FilterPath | None, body: bytes, upstream: UpstreamAnswer | None) -> bytes:
+    """Return an answer's body less what the client's filter leaves out.
+
+    Raises:
+        _Whole: it is none that can be filtered.
+    """
+    if shown is None or upstream is None:
+        return body
+    try:
+        return shown.apply(body, is_elasticsearch(upstream))
+    except JsonError:
+        raise _Whole from None
+
+
 def _as_search(request: web.BaseRequest, item: Item, target: str, params: Params, alone: bool) -> Search:
     """Return an item as the search that it would be alone."""
-    shared = params if item.names is None else params.without(("index",))
+    shared = params.without((_FILTER,) if item.names is None else (_FILTER, "index"))
     joined = "&".join(part for part in (shared.raw, item.params.raw) if part)  # the header's keys win
     return Search(
         target=item.target(target),
@@ -289,4 +308,5 @@ def _as_search(request: web.BaseRequest, item: Item, target: str, params: Params
         query_text=query_text(request) if alone else None,
         asked_to_skip=asks_to_skip(request),
         identity=identity(request.headers),
+        filtered=bool(params.as_dict().get(_FILTER)),
     )

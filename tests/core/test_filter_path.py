@@ -78,3 +78,30 @@ def test_what_the_engine_is_asked_for_holds_what_the_client_gets(value: str) -> 
     path = FilterPath.read(value)
     asked = FilterPath.read(unquote(path.for_engine()))
     assert path.apply(asked.apply(BODY)) == path.apply(BODY)
+
+
+@pytest.mark.parametrize(
+    ("value", "shows"),
+    [
+        ("responses.hits.hits._id", True),
+        ("responses", True),
+        ("r*.h*.h*", True),
+        ("**._id", True),
+        ("-responses.hits.hits._source", True),
+        ("hits.hits._id", False),
+        ("responses.took", False),
+        ("responses.hits.total", False),
+        ("-responses.hits", False),
+        ("-responses", False),
+        ("responses.hits.hits,-responses.hits.hits", False),
+    ],
+)
+def test_whether_hits_of_a_multi_search_are_shown(value: str, shows: bool) -> None:
+    assert FilterPath.read(value).shows_hits(multi=True) is shows
+
+
+def test_what_the_engine_is_asked_for_of_a_multi_search() -> None:
+    asked = FilterPath.read("responses.hits.hits._id,-**.took").for_engine(multi=True).split(",")
+    assert asked[0] == "responses.hits.hits._id"
+    assert {"responses.status", "responses.error", "responses.hits.hits.fields"} < set(asked)
+    assert "-**.took" not in asked

@@ -179,3 +179,78 @@ def test_pages_behind_the_window(engine: Engine, reranking: ProxyThread) -> None
     assert read.header("X-Rerank-Status") == "skipped; reason=past-window"
     scores = msgspec.json.decode(send(reranking.url, "POST", filtered("hits.hits._score"), body).body)
     assert all(0 < hit["_score"] < 1 for hit in scores["hits"]["hits"])
+
+
+MULTI_BODY = b"".join(
+    json.dumps(line).encode() + b"\n"
+    for line in (
+        {},
+        BODY,
+        {"index": "filtered-not"},
+        BODY,
+        {},
+        {"query": {"match": {"title": "nothing"}}},
+        {"index": INDEX},
+        {"size": 0, "query": BODY["query"]},
+        {},
+        {"query": {"match": {"title": "long"}}, "size": 3, "from": 2},
+    )
+)
+
+
+def of_items(value: str) -> str:
+    """Return a filter of an answer as one of a multi-search's items."""
+    paths = [path.strip() for path in value.split(",")]
+    return ",".join(f"-responses.{path[1:]}" if path.startswith("-") else f"responses.{path}" for path in paths if path)
+
+
+MULTI_FILTERS = [
+    *map(of_items, FILTERS),
+    *(
+        "**",
+        "*",
+        "r*",
+        "**._id",
+        "-**.title",
+        "-took",
+        "-**.took,-**._shards",
+        "took,responses.status",
+        "**.error.type",
+    ),
+    *("responses.hits.hits._id,responses.status", "-responses.status", "-**.hits._source,-**.aggregations"),
+]
+
+
+def multi(url: str, value: str, more: str = "") -> Answer:
+    path = f"/{INDEX}/_msearch?filter_path={quote(value, safe='')}{more}"
+    return ask(url, "POST", path, MULTI_BODY, {"Content-Type": "application/x-ndjson"})
+
+
+@pytest.mark.parametrize("value", MULTI_FILTERS)
+@pytest.mark.parametrize("pretty", ["", "&pretty"])
+def test_a_multi_search_in_the_engines_own_order_comes_byte_for_byte(
+    engine: Engine, identity: ProxyThread, value: str, pretty: str
+) -> None:
+    direct, through = multi(engine.url, value, pretty), multi(identity.url, value, pretty)
+    assert blanked(through.body) == blanked(direct.body)
+    assert through.status == direct.status == 200
+    if b"_id" in direct.body:
+        assert through.header("X-Rerank-Status") == "items=5; full=3; skipped=1"
+
+
+def test_a_reranked_multi_search_is_filtered(engine: Engine, reranking: ProxyThread) -> None:
+    shown = multi(reranking.url, "responses.hits.hits._id,responses.hits.hits._score")
+    assert shown.header("X-Rerank-Status") == "items=5; full=3; skipped=1"
+    alone = [json.loads(send(reranking.url, "POST", f"/{INDEX}/_search", BODY).body)["hits"]["hits"]]
+    (first, last) = json.loads(shown.body)["responses"]
+    assert first == {"hits": {"hits": [{"_id": hit["_id"], "_score": hit["_score"]} for hit in alone[0]]}}
+    assert len(last["hits"]["hits"]) == 2
+    own = json.loads(multi(engine.url, "responses.hits.hits._id").body)["responses"][0]["hits"]["hits"]
+    assert [hit["_id"] for hit in first["hits"]["hits"]] != [hit["_id"] for hit in own]
+
+
+def test_a_multi_search_of_which_no_hits_are_shown_is_the_engines(engine: Engine, reranking: ProxyThread) -> None:
+    for value in ("took", "responses.hits.total", "responses.status", "-responses.hits", "hits.hits._id"):
+        direct, through = multi(engine.url, value), multi(reranking.url, value)
+        assert blanked(through.body) == blanked(direct.body)
+        assert through.header("X-Rerank-Status") is None
