@@ -330,6 +330,9 @@ def _pipelines(plan: Plan, context: Context, trace: Trace) -> Generator[Need, An
     if plan.pipeline is None and context.elasticsearch is not True:
         checked = yield from check_target(plan.search, (), context.facts, context.problems, trace)
         by_default = checked.indices.pipelines
+    if by_default or plan.pipeline is not None:
+        named = list(by_default) if plan.pipeline is None else [plan.pipeline]
+        trace.decisions["search_pipelines"] = [one if isinstance(one, str) else "inline" for one in named]
     found = yield from find_pipelines(plan.search, plan.pipeline, by_default, context.facts, trace)
     if found is None or any(reranks(one) or disturbed_by_widening(one, ()) for one in found):
         return None

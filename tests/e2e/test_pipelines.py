@@ -169,6 +169,17 @@ def test_an_indexs_default_pipeline_counts_as_a_named_one(engine: Engine, defaul
         assert hits(answer) == hits(send(engine.url, "POST", "/piped/_search", SEARCH))
 
 
+def test_explain_names_the_pipelines(engine: Engine, defaults: dict[str, str]) -> None:
+    defaults["piped"] = "collapsed"
+    apply(engine, defaults)
+    shown = []
+    with proxy_for(engine) as running:
+        for more in ({}, {"search_pipeline": "few"}, {"search_pipeline": {}}, {"search_pipeline": "_none"}):
+            answer = send(running.url, "POST", "/_rerank/explain/piped", {**SEARCH, **more})
+            shown.append(json.loads(answer.body).get("search_pipelines"))
+    assert shown == [["collapsed"], ["few"], ["inline"], ["_none"]]
+
+
 def test_of_several_indices_default_pipelines_each_must_leave_the_order_to_us(
     engine: Engine, defaults: dict[str, str]
 ) -> None:
