@@ -11,16 +11,10 @@ import re
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import unquote
 
-from cachetools import LRUCache, TTLCache
-
-from proxy.core.by_index import Group, group_hits, needs_groups
-from proxy.core.doc_fields import choose_template
-from proxy.core.document import Texts, render
-from proxy.core.facts import FactsMemory
-from proxy.core.lookups import check_target, find_pipelines, look_up
-from proxy.core.mapping import name_matches
+from proxy.core.by_index import Group, group_hits
+from proxy.core.context import IDENTITY, Context
+from proxy.core.document import render
 from proxy.core.messages import (
     Forwarded,
     Need,
@@ -39,47 +33,21 @@ from proxy.core.messages import (
     UpstreamAnswer,
     UpstreamFailure,
 )
-from proxy.core.outcomes import OutcomeMemory, Remembered
+from proxy.core.outcomes import Remembered
 from proxy.core.page import Page, PageWriter, tail_page
-from proxy.core.pipelines import changes_answer, disturbed_by_widening, reranks
-from proxy.core.query_text import find_query_text
+from proxy.core.prepare import Prepared, prepare
 from proxy.core.ranking import Ranking, rank, tail_score
 from proxy.core.rawjson import JsonError
 from proxy.core.request import Plan, is_json_type, read_search
 from proxy.core.response import Hit, SearchAnswer, hits_digest
-from proxy.core.target_check import TargetCheck
-from proxy.core.two_phase import HitSizes, Shape, counterparts
+from proxy.core.two_phase import Shape, counterparts
 from proxy.scorer.types import Document, ScoreResult
-from proxy.settings import Rule, TargetPattern, Template
+from proxy.settings import Rule, Template
 
-IDENTITY = "identity"
-"""The model that keeps the engine's order: everything is done but the scoring."""
-
-_MAX_PROBLEMS = 1000
-_LIMITS_KEPT_S = 600
 _TOO_WIDE = re.compile(rb"from \+ size must be less than or equal to: \[(\d{1,9})\]")
 """What both engines say of a window above ``index.max_result_window``, as an error or among failed shards."""
 _NOT_OURS = frozenset({401, 403, 404, 429, 502, 503, 504})
 """Errors that no change of ours can have caused: they are passed on without asking a second time."""
-
-
-@dataclass(slots=True)
-class Context:
-    """What outlives a search."""
-
-    outcomes: OutcomeMemory
-    facts: FactsMemory
-    add_took: bool = True
-    """Whether the time for reranking is added to ``took``."""
-    texts: tuple[tuple[TargetPattern, Template | None], ...] = ()
-    """The rules' targets and texts: a hit of a search over several indices has its own index's text."""
-    problems: LRUCache[str, str] = field(default_factory=lambda: LRUCache(_MAX_PROBLEMS))
-    """What is wrong with a target for the rule that matches it, by target; for the health page."""
-    limits: TTLCache[str, int] = field(default_factory=lambda: TTLCache(_MAX_PROBLEMS, _LIMITS_KEPT_S))
-    """How many hits a target gives at most, where that is fewer than a window: ``index.max_result_window``."""
-    sizes: HitSizes = field(default_factory=HitSizes)
-    elasticsearch: bool | None = None
-    """Which engine answers: Elasticsearch or OpenSearch; None: none has answered yet."""
 
 
 @dataclass(slots=True)
@@ -95,23 +63,6 @@ class WindowTrace:
     def texts(self) -> list[Document]:
         """The documents of the hits that have a text."""
         return [document for document in self.documents if document is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """What to rank by, and what to read for it."""
-
-    query: str
-    texts: Texts | None
-    """What a hit's text is made of; None: none is needed."""
-    added_fields: tuple[str, ...]
-    """Fields that only we ask for."""
-    apart: tuple[str, ...] = ()
-    """Fields that a search of its own is to fetch, since they would show in the answer to the client's."""
-    by_index: TargetCheck | None = None
-    """Set: the texts do not all stand in ``_source``, so that a search for each kind of index is to fetch them."""
-    piped: bool = False
-    """A search pipeline applies, which may change what a search that shows something else would give."""
 
 
 def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> RerankGenerator:
@@ -142,7 +93,7 @@ def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGen
     known = None if past_window else context.outcomes.get(plan.key, b"", plan.page)
     if known is not None:
         return Forwarded(known.outcome, None if known.own_bytes else plan.own_call)
-    prepared = yield from _prepare(plan, rule, context, trace)
+    prepared = yield from prepare(plan, rule, context, trace)
     if isinstance(prepared, Reason):
         # A pipeline may hold a rerank processor of its own, which needs the `ext` that is ours elsewhere.
         call = None if prepared is Reason.PIPELINE else plan.own_call
@@ -170,7 +121,7 @@ class _TooWide(Exception):
 
 
 def _ask_and_rank(
-    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared, may_narrow: bool = True
+    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: Prepared, may_narrow: bool = True
 ) -> RerankGenerator:
     """Ask in one phase or in two.
 
@@ -198,14 +149,14 @@ def _check_width(plan: Plan, answer: UpstreamAnswer, may_narrow: bool) -> None:
         raise _TooWide(int(match[1]))
 
 
-def _in_two(shape: Shape, plan: Plan, rule: Rule, prepared: _Prepared, context: Context) -> bool:
+def _in_two(shape: Shape, plan: Plan, rule: Rule, prepared: Prepared, context: Context) -> bool:
     """Say whether window and page are asked for by a search each: where it pays, or where a second is needed anyway."""
     spared = plan.reach - plan.page_size
     return context.sizes.pays(shape, spared, 0 if prepared.apart else rule.two_phase_bytes)
 
 
 def _two_phases(
-    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: _Prepared, may_narrow: bool
+    plan: Plan, rule: Rule, context: Context, trace: Trace, prepared: Prepared, may_narrow: bool
 ) -> Generator[Need, Any, Result | None]:
     """Ask for the window bare, rank it, and ask for the page; None: it cannot be done so."""
     fields = () if prepared.texts is None else prepared.texts.paths()
@@ -238,7 +189,7 @@ def _one_phase(
     rule: Rule,
     context: Context,
     trace: Trace,
-    prepared: _Prepared,
+    prepared: Prepared,
     shape: Shape | None,
     may_narrow: bool,
 ) -> RerankGenerator:
@@ -279,110 +230,6 @@ def _second_call(plan: Plan, answer: UpstreamAnswer) -> SearchCall | None:
 def is_elasticsearch(answer: UpstreamAnswer) -> bool:
     """Say whether an answer is Elasticsearch's, not OpenSearch's."""
     return answer.header("x-elastic-product") is not None
-
-
-def _prepare(plan: Plan, rule: Rule, context: Context, trace: Trace) -> Generator[Need, Any, _Prepared | Reason]:
-    pipelines = yield from _pipelines(plan, context, trace)
-    if pipelines is None:
-        return Reason.PIPELINE
-    if rule.model == IDENTITY:
-        return _Prepared("", None, (), piped=bool(pipelines))
-    query = find_query_text(plan.body, plan.query_text, rule.query)
-    if query is None:
-        return Reason.NO_QUERY_TEXT
-    trace.decisions["query_text"] = {"text": query.text, "source": query.source}
-    checked = yield from check_target(plan.search, (), context.facts, context.problems, trace)
-    template = rule.text
-    if template is None:
-        facts = yield from look_up(plan.search, context.facts, trace)
-        if facts is None or not facts.without_source or checked.indices.names:
-            template = choose_template(query.clauses, facts, rule.document_tokens)
-        trace.decisions["mapping"] = "read" if facts is not None else "not readable with the search's credentials"
-    if template is None:
-        return Reason.TEXT_UNAVAILABLE
-    texts = Texts(template, _texts_by_index(plan.search, context, checked))
-    defined = {name for key in ("runtime_mappings", "derived") for name in plan.body.get(key) or ()}
-    named = tuple(name for name in texts.paths() if name not in defined)
-    chosen = rule.text is None and texts.paths() == Texts(template).paths()
-    checked = yield from check_target(plan.search, named, context.facts, context.problems, trace, chosen)
-    if checked.textless and len(named) == len(texts.paths()):
-        return Reason.TEXT_UNAVAILABLE
-    trace.decisions["text"] = str(template)
-    prepared = _where_texts_stand(
-        plan, context, trace, checked, _Prepared(query.text, texts, (), piped=bool(pipelines))
-    )
-    if not pipelines:
-        return prepared
-    # A search for the texts alone shows other fields, which the pipeline's processors may need.
-    apart = any(map(changes_answer, pipelines)) and (prepared.apart or prepared.by_index is not None)
-    disturbed = any(disturbed_by_widening(one, texts.paths()) for one in pipelines)
-    return Reason.PIPELINE if apart or disturbed else prepared
-
-
-def _pipelines(plan: Plan, context: Context, trace: Trace) -> Generator[Need, Any, list[dict[str, Any]] | None]:
-    """Return the search pipelines that may apply to a search; None: one of them forbids to rerank or to widen.
-
-    Those of a search that is taken over have been looked at already.
-    """
-    if plan.search.taken_over:
-        return []
-    by_default: tuple[str, ...] = ()
-    if plan.pipeline is None and context.elasticsearch is not True:
-        checked = yield from check_target(plan.search, (), context.facts, context.problems, trace)
-        by_default = checked.indices.pipelines
-    if by_default or plan.pipeline is not None:
-        named = list(by_default) if plan.pipeline is None else [plan.pipeline]
-        trace.decisions["search_pipelines"] = [one if isinstance(one, str) else "inline" for one in named]
-    found = yield from find_pipelines(plan.search, plan.pipeline, by_default, context.facts, trace)
-    if found is None or any(reranks(one) or disturbed_by_widening(one, ()) for one in found):
-        return None
-    return found
-
-
-def _where_texts_stand(
-    plan: Plan, context: Context, trace: Trace, checked: TargetCheck, prepared: _Prepared
-) -> _Prepared:
-    """Add how the texts are to be fetched: beside the hits, or by a search of their own."""
-    texts = prepared.texts
-    assert texts is not None
-    if needs_groups(checked, context.elasticsearch) and "retriever" not in plan.body:
-        trace.decisions["text_from"] = {
-            index: {name: f"{origin.kind}: {origin.name}" for name, origin in origins.items()}
-            for index, origins in checked.origins.items()
-        }
-        return replace(prepared, by_index=checked)
-    added = _added_fields(plan, texts)
-    shown = plan.asked_fields and any("." in path for path in added)
-    if added and (shown or plan.fields_would_show(context.elasticsearch)):
-        return replace(prepared, apart=texts.paths())
-    return replace(prepared, added_fields=added)
-
-
-def _texts_by_index(
-    search: Search, context: Context, checked: TargetCheck
-) -> tuple[tuple[TargetPattern, Template | None], ...]:
-    """Return the rules' texts for a search over several indices, less those of which it has no hits."""
-    if not _means_several(search):
-        return ()
-    indices = checked.indices.names
-    return tuple(
-        (pattern, template)
-        for pattern, template in context.texts
-        if not indices or any(pattern.matches([index]) for index in indices)
-    )
-
-
-def _means_several(search: Search) -> bool:
-    """Say whether a search can have hits of several indices, as far as its names tell: an alias is taken for one."""
-    names = unquote(search.target) or search.params.as_dict().get("index", "")
-    return names in ("", "_all") or "*" in names or "," in names
-
-
-def _added_fields(plan: Plan, texts: Texts) -> tuple[str, ...]:
-    """Return the fields for texts that the client does not ask for himself."""
-    return tuple(
-        path for path in texts.paths() if not any(name_matches(pattern, path) for pattern in plan.asked_fields)
-    )
 
 
 def _with_parents(paths: Iterable[str]) -> Iterator[str]:
@@ -445,7 +292,7 @@ def _rerank_window(
     rule: Rule,
     context: Context,
     trace: Trace,
-    prepared: _Prepared,
+    prepared: Prepared,
     answer: UpstreamAnswer,
     read: SearchAnswer,
 ) -> Generator[Need, Any, Page]:
@@ -500,7 +347,7 @@ def _rerank_window(
 
 
 def _fetch_texts(
-    plan: Plan, hits: list[Hit], prepared: _Prepared, trace: Trace
+    plan: Plan, hits: list[Hit], prepared: Prepared, trace: Trace
 ) -> Generator[Need, Any, list[dict[str, Any]] | Reason]:
     """Fetch the fields of the hits by searches of their own; a hit that those no longer find has none."""
     groups = [Group(prepared.apart)]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from proxy.core.context import Context
 from proxy.core.messages import (
     Forwarded,
     Need,
@@ -29,7 +30,7 @@ from proxy.core.ranking import Ranking, tail_score
 from proxy.core.rawjson import Edit, JsonError, apply_edits, object_members, strip_span
 from proxy.core.request import is_json_type
 from proxy.core.response import Hit, HitPatch, SearchAnswer, error_body
-from proxy.core.search import Context, WindowTrace
+from proxy.core.search import WindowTrace
 from proxy.core.search import rerank as rerank_plain
 from proxy.core.takeover_pipeline import NotTaken, PipelineTakeover, take_pipeline
 from proxy.core.takeover_retriever import NAME, VALIDATION, Refusal, RetrieverTakeover, read_body, take_retriever

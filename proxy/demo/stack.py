@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from proxy.core.search import IDENTITY
+from proxy.core.context import IDENTITY
 from proxy.edge.server import Proxy, start_proxy
 from proxy.embedded import start_embedded
 from proxy.scorer.models import ModelNotFound, find_model

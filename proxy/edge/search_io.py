@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
+from proxy.core.context import Context
 from proxy.core.messages import (
     Need,
     NeedLookup,
@@ -22,7 +23,6 @@ from proxy.core.messages import (
     UpstreamAnswer,
     UpstreamFailure,
 )
-from proxy.core.search import Context
 from proxy.edge.buffers import BadEncoding, BufferBudget, BufferFull, BufferLease, TooLarge, decode_body
 from proxy.edge.headers import accepts_gzip, as_sent, drop, for_upstream, set_header
 from proxy.edge.metrics import Metrics

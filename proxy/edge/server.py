@@ -10,10 +10,10 @@ from functools import partial
 
 from aiohttp import web
 
+from proxy.core.context import IDENTITY, Context
 from proxy.core.facts import FactsMemory
 from proxy.core.outcomes import OutcomeMemory
 from proxy.core.params import Params
-from proxy.core.search import IDENTITY, Context
 from proxy.edge.buffers import BufferBudget
 from proxy.edge.forward import forward, raw_target
 from proxy.edge.http_server import ProxyServer

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.core.context import Context
 from proxy.core.facts import FactsMemory, TargetLookup
 from proxy.core.messages import (
     Forwarded,
@@ -31,7 +32,6 @@ from proxy.core.messages import (
 )
 from proxy.core.outcomes import OutcomeMemory
 from proxy.core.params import Params
-from proxy.core.search import Context
 from proxy.core.takeover import rerank
 from proxy.scorer.types import Document, ScoreResult
 from proxy.settings import Rule

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proxy.core.context import IDENTITY
 from proxy.core.messages import (
     Forwarded,
     NeedLookup,
@@ -23,7 +24,7 @@ from proxy.core.messages import (
 )
 from proxy.core.params import Params
 from proxy.core.ranking import sigmoid
-from proxy.core.search import IDENTITY, WindowTrace
+from proxy.core.search import WindowTrace
 from tests.core.fake_engine import (
     FINISHED,
     StoredHit,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from proxy.core.search import IDENTITY
+from proxy.core.context import IDENTITY
 from proxy.scorer.cache import MemoryScoreCache
 from proxy.scorer.dummy import DummyModel
 from proxy.scorer.pool import ThreadScorer
