@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 from hypothesis import strategies as st
 
-from tests.e2e.requests import JSON, Request
+from tests.e2e.requests import JSON, NDJSON, Request, ndjson
 from tests.identity.corpus import BARE, MAIN, ODD, OLD, OPEN, ROUTED, ROUTINGS, SHOP
 from tests.identity.queries import Json, filters, match, queries, texts, vectors, weighted, words
 
@@ -389,9 +389,8 @@ def as_request(target: str, body: Json, params: Params, style: Style) -> Request
     return Request(style.method, path, content, headers)
 
 
-@st.composite
-def searches(draw: st.DrawFn, engine: str) -> Request:
-    """Searches for an engine: ``es8``, ``es9`` or ``os``. About one in thirty is made to be refused."""
+def _draw_search(draw: st.DrawFn, engine: str) -> tuple[Json, Params]:
+    """Draw a body and the URL's parameters, such as the engine takes."""
     elasticsearch = engine.startswith("es")
     query = queries(elasticsearch)
     parts = [draw(_page), *draw(_part_lists(elasticsearch))]
@@ -402,8 +401,46 @@ def searches(draw: st.DrawFn, engine: str) -> Request:
     if "aggs" in body and "aggregations" in body:
         del body["aggs"]
     _made_valid(body, params, elasticsearch)
+    return body, params
+
+
+@st.composite
+def searches(draw: st.DrawFn, engine: str) -> Request:
+    """Searches for an engine: ``es8``, ``es9`` or ``os``. About one in thirty is made to be refused."""
+    body, params = _draw_search(draw, engine)
     if draw(st.integers(0, 29)) == 29:
         more_body, more_params = _merge([draw(_refused)])
         body.update(more_body)
         params.update(more_params)
     return as_request(draw(_targets), body, params, draw(_styles))
+
+
+_headers = st.sampled_from(
+    ({}, {}, {}, {"preference": "_local"}, {"search_type": "dfs_query_then_fetch"}, {"request_cache": True})
+)
+_multi_params = st.sampled_from(
+    (
+        *("", "", "", "", "typed_keys", "rest_total_hits_as_int=true", "pretty", "max_concurrent_searches=1"),
+        "filter_path=responses.hits.hits._id,responses.hits.hits._score,took",
+        "filter_path=-**._source",
+        "filter_path=**._id,**.fields.*,responses.status",
+        "filter_path=responses.hits.hits._source.t*,-**.tags,responses.error.type",
+        "filter_path=responses.hits.total",
+    )
+)
+
+
+@st.composite
+def multi_searches(draw: st.DrawFn, engine: str) -> Request:
+    """Multi-searches for an engine, of one to five searches; about one item in fifty has no index to search."""
+    params = draw(_multi_params)
+    lines: list[Json] = []
+    for _ in range(draw(st.integers(1, 5))):
+        body, _ = _draw_search(draw, engine)
+        body.pop("profile", None)  # it tells of the search that the engine really ran
+        if "rest_total_hits_as_int" in params:
+            body.pop("track_total_hits", None)
+        target = "identity-nowhere" if draw(st.integers(0, 49)) == 49 else draw(_targets)
+        lines += [{"index": target, **draw(_headers)}, body]
+    path = "/_msearch" + (f"?{params}" if params else "")
+    return Request("POST", path, ndjson(*lines), {"Content-Type": NDJSON})

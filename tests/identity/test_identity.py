@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import SearchStrategy
 
 from tests.e2e.requests import NDJSON, Request, ndjson, request
 from tests.engines import Engine
 from tests.identity.corpus import MAIN
-from tests.identity.grammar import searches
+from tests.identity.grammar import multi_searches, searches
 from tests.identity.runner import RULES, Comparison
 
 pytestmark = pytest.mark.engine
@@ -25,17 +26,17 @@ MOST_REFUSED = 0.2
 MOST_UNSTABLE = 0.02
 
 
-def generated(engine: str, check: Callable[[Request], None]) -> None:
-    """Call ``check`` with searches for an engine; a failing one is made as small as it can be."""
+def generated(requests: SearchStrategy[Request], count: int, check: Callable[[Request], None]) -> None:
+    """Call ``check`` with so many requests; a failing one is made as small as it can be."""
     chosen = settings(
-        max_examples=EXAMPLES,
+        max_examples=count,
         derandomize="RERANK_IDENTITY_EXAMPLES" not in os.environ and SEED is None,
         database=None,
         deadline=None,
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    run = chosen(given(searches(engine))(check))
+    run = chosen(given(requests)(check))
     (run if SEED is None else seed(int(SEED))(run))()
 
 
@@ -47,7 +48,7 @@ def test_generated_searches_are_answered_with_the_engines_own_bytes(engine: Engi
             found = comparison.compare(request)
             assert found is None, found
 
-        generated(engine.name, check)
+        generated(searches(engine.name), EXAMPLES, check)
         tally = comparison.tally
         print(f"\n{engine.title}: {tally}")  # shown with -s, or when the test fails
         for status, count in sorted(comparison.reasons.items(), key=lambda entry: -entry[1]):
@@ -60,6 +61,24 @@ def test_generated_searches_are_answered_with_the_engines_own_bytes(engine: Engi
     # Every search that was reranked without going empty has been to the scorer, through each of the proxies.
     assert all(scorer.requests >= 0.3 * tally.answered for scorer in comparison.scorers)
     assert len(comparison.scorers) == len(RULES)
+
+
+@pytest.mark.timeout(60 + EXAMPLES)
+def test_generated_multi_searches_are_answered_with_the_engines_own_bytes(engine: Engine) -> None:
+    count = max(1, EXAMPLES // 8)
+    with Comparison(engine.url, engine.name != "os") as comparison:
+
+        def check(request: Request) -> None:
+            found = comparison.compare(request)
+            assert found is None, found
+
+        generated(multi_searches(engine.name), count, check)
+        tally, reasons = comparison.tally, comparison.reasons
+        print(f"\n{engine.title}: {tally}; {reasons}")
+    assert tally.answered >= 0.6 * tally.compared
+    assert sum(many for status, many in reasons.items() if "full=" in status) >= 0.5 * tally.answered
+    assert tally.unstable <= 0.05 * tally.compared
+    assert all(scorer.requests >= tally.answered for scorer in comparison.scorers)
 
 
 def test_items_of_a_multi_search_are_the_engines_too(engine: Engine) -> None:
