@@ -10,10 +10,13 @@ are not done again unless what decides them has changed.
 from __future__ import annotations
 
 import argparse
+import fcntl
+import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import time
 from pathlib import Path
+from typing import Any, TextIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -25,6 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the models and what is needed to resume")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch (default: all cores)")
     parser.add_argument("--jobs", type=int, default=1, help="folds trained beside each other, one thread each")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float", "bf16"),
+        default="auto",
+        help="of products in training; auto: bf16 on GPUs that know it and on CPUs with AMX",
+    )
     parser.add_argument("--only", help=argparse.SUPPRESS)  # one model, for a job
     options = parser.parse_args(arguments)
     try:
@@ -37,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     from training.data import read_corpus
     from training.engine import EngineError
     from training.follow import Run
-    from training.models import StartError
+    from training.models import StartError, bf16_pays
     from training.recipe import RecipeError, read_recipe
 
     transformers.logging.set_verbosity_error()
@@ -45,29 +54,57 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     try:
         recipe = read_recipe(options.recipe)
-        run = Run(recipe, read_corpus(recipe.data), options.out)
+        bf16 = bf16_pays() if options.precision == "auto" else options.precision == "bf16"
+        run = Run(recipe, read_corpus(recipe.data), options.out, bf16)
         if options.only:
             run.only(options.only)
         else:
-            run.follow((lambda names: _in_parallel(options, names)) if options.jobs > 1 else None)
+            lock = _lock(options.out)
+            run.follow((lambda names: _in_parallel(options, names, lock)) if options.jobs > 1 else None)
     except (BadInput, RecipeError, StartError, EngineError, OSError) as error:
         print(f"train: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 
 
-def _in_parallel(options: argparse.Namespace, names: list[str]) -> None:
+def _lock(out: Path) -> TextIO:
+    """Take the folder for this run and its jobs, which inherit the lock: two runs would write the same files.
+
+    Raises:
+        OSError: another run has it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    file = (out / ".lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(f"{out}: another run, or a job that one has left behind, is at work in this folder") from error
+    return file
+
+
+def _in_parallel(options: argparse.Namespace, names: list[str], lock: TextIO) -> None:
     """Do models in processes of their own: two with a thread each take less time than one with two."""
-
-    def job(name: str) -> None:
-        command = [sys.executable, __file__, str(options.recipe), "--out", str(options.out), "--threads", "1"]
-        code = subprocess.run([*command, "--only", name], check=False).returncode
-        if code:
-            raise OSError(f"the job for {name} ended with exit code {code}; its message stands above")
-
-    with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(job, names))
+    own = ["--threads", "1", "--precision", options.precision]
+    command = [sys.executable, __file__, str(options.recipe), "--out", str(options.out), *own, "--only"]
+    waiting, running = list(names), dict[str, subprocess.Popen[Any]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < options.jobs:
+                name = waiting.pop(0)
+                running[name] = subprocess.Popen([*command, name], pass_fds=[lock.fileno()])
+            time.sleep(0.2)
+            for name, job in list(running.items()):
+                if job.poll() is not None:
+                    del running[name]
+                if job.returncode:
+                    raise OSError(f"the job for {name} ended with exit code {job.returncode}; its message stands above")
+    finally:
+        for job in running.values():
+            job.terminate()
+        for job in running.values():
+            job.wait()
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that jobs are ended too
     sys.exit(main())

@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"note: {line}", file=sys.stderr)
 
     try:
+        if out.is_dir():
+            raise BadInput(f"{out}: it is a folder; name the file to write")
         if not out.parent.is_dir():
             raise BadInput(f"{out}: no such folder")
         judged = ubi.judge(ubi.read_log(options, say), ubi.settings(options), say)

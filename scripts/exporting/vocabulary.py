@@ -66,12 +66,17 @@ def read_corpus(paths: Sequence[Path]) -> Iterator[str]:
         if kind not in ([".txt"], [".jsonl"]):
             raise ExportError(f"{path}: a corpus is a .txt or .jsonl file, with .gz or without")
         opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                try:
+        number = 0
+        try:
+            with opener(path, "rt", encoding="utf-8") as file:
+                for number, line in enumerate(file, 1):  # noqa: B007 - errors say it
                     yield from [line.strip()] if kind == [".txt"] else _strings(json.loads(line))
-                except ValueError as error:
-                    raise ExportError(f"{path}, line {number}: no JSON: {error}") from error
+        except UnicodeDecodeError as error:
+            raise ExportError(f"{path}, behind line {number}: no UTF-8 text: {error}") from error
+        except ValueError as error:
+            raise ExportError(f"{path}, line {number}: no JSON: {error}") from error
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise ExportError(f"{path}, behind line {number}: it is cut short or no gzip: {error}") from error
 
 
 def _strings(value: Any) -> Iterator[str]:

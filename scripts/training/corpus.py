@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,9 +12,6 @@ import numpy.typing as npt
 
 from esci_data import BM25, words
 from training.texts import Fields, plain_text, template_of
-
-JUDGED_LIST = 20
-"""A query with at least so many judged documents can be ranked and measured; one with fewer only teaches."""
 
 
 class Judged(Protocol):
@@ -25,6 +23,7 @@ class Judged(Protocol):
     grade: float
     """Gain, 0 to 1."""
     weight: float
+    """How much it counts; 0: nothing is known but that the document is no negative."""
 
 
 class Candidates(Protocol):
@@ -54,13 +53,22 @@ class Corpus:
     """Without labels."""
     weights: dict[tuple[str, str], float] = field(default_factory=dict)
     """(query, document id) -> weight, where it is not 1."""
+    spared: dict[str, set[str]] = field(default_factory=dict)
+    """Query -> documents that nobody judged and that are no negatives either."""
+    least_labels: int = 20
+    """A query with at least so many judged documents is rankable: it can be ranked and measured. Others only teach."""
 
     @classmethod
-    def of(cls, judgements: Iterable[Judged], queries: Sequence[str], more: Mapping[str, Fields]) -> Corpus:
+    def of(
+        cls, judgements: Iterable[Judged], queries: Sequence[str], more: Mapping[str, Fields], least_labels: int = 20
+    ) -> Corpus:
         """Gather judgements; ``more`` are documents that nobody judged."""
-        corpus = cls(dict(more), {}, list(queries))
+        corpus = cls(dict(more), {}, list(queries), least_labels=least_labels)
         for judgement in judgements:
             corpus.documents.setdefault(judgement.document_id, judgement.document)
+            if not judgement.weight:
+                corpus.spared.setdefault(judgement.query, set()).add(judgement.document_id)
+                continue
             corpus.judged.setdefault(judgement.query, {})[judgement.document_id] = judgement.grade
             if judgement.weight != 1:
                 corpus.weights[judgement.query, judgement.document_id] = judgement.weight
@@ -68,7 +76,26 @@ class Corpus:
 
     def lists(self) -> list[str]:
         """Return the queries that can be ranked and measured, in the order in which they were read."""
-        return [query for query, grades in self.judged.items() if len(grades) >= JUDGED_LIST]
+        return [query for query in self.judged if self.rankable(query)]
+
+    def rankable(self, query: str) -> bool:
+        """Return whether a judged query has enough labels to be ranked and measured."""
+        return len(self.judged[query]) >= self.least_labels
+
+    def known(self, query: str) -> set[str]:
+        """Return the documents that must not be taken for negatives of a judged query."""
+        return self.judged[query].keys() | self.spared.get(query, set())
+
+    def digest(self) -> str:
+        """Return a digest of all that is in it."""
+        sha = hashlib.sha256()
+        for part in (self.documents.items(), self.judged.items(), self.queries, self.weights.items()):
+            for one in part:
+                sha.update(repr(one).encode("utf-8", "surrogatepass"))
+            sha.update(b"\0")
+        spared = sorted((query, sorted(ids)) for query, ids in self.spared.items())
+        sha.update(repr((spared, self.least_labels)).encode("utf-8", "surrogatepass"))
+        return sha.hexdigest()
 
     def split(self, fold: Fold | None) -> tuple[list[str], list[str]]:
         """Return the judged queries to train on and those held out, of which only rankable ones are."""

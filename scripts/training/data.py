@@ -10,9 +10,9 @@ from pathlib import Path
 
 from esci_data import words
 from proxy.evaluate.qrels import BadInput
-from training.corpus import JUDGED_LIST, Corpus
+from training.corpus import Corpus
 from training.documents import Fields, read_documents
-from training.judgements import Judgement, read
+from training.judgements import Judgement, merge, read
 from training.recipe import Data
 
 
@@ -25,19 +25,30 @@ def read_corpus(data: Data) -> Corpus:
         BadInput: a file or a line of it is wrong, in one line.
     """
     judgements = [judgement for source in data.judgements for judgement in read(source)]
+    if len(data.judgements) > 1:
+        judgements = merge(judgements, _note)
     documents: dict[str, Fields] = {}
     for path in data.documents:
         documents |= read_documents(Path(path))
     apart = {_key(query) for path in data.leave_out for query in _left_out(Path(path))}
     kept = [judgement for judgement in judgements if _key(judgement.query) not in apart]
     if len(kept) < len(judgements):
-        print(f"note: {len(judgements) - len(kept)} judgements left out, as leave_out asks", file=sys.stderr)
+        _note(f"{len(judgements) - len(kept)} judgements left out, as leave_out asks")
     counts: dict[frozenset[str], int] = {}
     for judgement in kept:
         counts[_key(judgement.query)] = counts.get(_key(judgement.query), 0) + 1
-    apart |= {key for key, count in counts.items() if count >= JUDGED_LIST}
+    apart |= {key for key, count in counts.items() if count >= data.least_labels}
     queries = [query for query in _lines(data.queries) if _key(query) not in apart]
-    return Corpus.of(kept, queries, documents)
+    corpus = Corpus.of(kept, queries, documents, data.least_labels)
+    _note(
+        f"{len(corpus.documents)} documents, {len(queries)} queries without labels, {len(corpus.judged)} with, "
+        f"of which {len(corpus.lists())} are rankable: they have least_labels, {data.least_labels}, or more"
+    )
+    return corpus
+
+
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
 
 
 def _key(query: str) -> frozenset[str]:

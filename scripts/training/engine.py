@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Container, Sequence
+from urllib.parse import unquote, urlsplit
 
 
 class EngineError(ValueError):
@@ -19,12 +22,17 @@ class EngineCandidates:
         """Name the engine; nothing is asked yet.
 
         Args:
-            url: of the cluster, credentials inside it if it wants them.
+            url: of the cluster, credentials inside it if it wants them (``https://user:password@host:9200``).
             index: whose ids are those of the documents trained on.
             fields: searched with ``multi_match``.
             known: ids that can be trained on; others that are found are left out.
         """
-        self._address = f"{url.rstrip('/')}/{index}/_search"
+        parts = urlsplit(url)
+        named, _, host = parts.netloc.rpartition("@")
+        self._address = f"{parts._replace(netloc=host).geturl().rstrip('/')}/{index}/_search"
+        self._headers = {"Content-Type": "application/json"}
+        if named:
+            self._headers["Authorization"] = "Basic " + base64.b64encode(unquote(named).encode()).decode()
         self._fields, self._known = list(fields), known
         self._kept: dict[tuple[str, int], list[str]] = {}
 
@@ -44,14 +52,12 @@ class EngineCandidates:
         return self._kept[query, count]
 
     def _ask(self, body: dict[str, object]) -> list[str]:
-        request = urllib.request.Request(
-            self._address, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
-        )
         try:
+            request = urllib.request.Request(self._address, json.dumps(body).encode(), self._headers, method="POST")
             with urllib.request.urlopen(request, timeout=60) as answer:
                 hits = json.load(answer)["hits"]["hits"]
         except urllib.error.HTTPError as error:
             raise EngineError(f"{self._address} answered {error.code}: {error.read(300)!r}") from error
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
             raise EngineError(f"{self._address} cannot be searched: {error}") from error
         return [str(hit["_id"]) for hit in hits]

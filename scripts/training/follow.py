@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,8 +21,8 @@ from training.corpus import Candidates, Corpus, Fold
 from training.engine import EngineCandidates
 from training.lists import FieldSets, List, Sources, rescored
 from training.measure import Figures, judged_lists, measure
-from training.recipe import Recipe, Stage
-from training.teachers import GeneralTeacher
+from training.recipe import Recipe, RecipeError, Stage, root
+from training.teachers import GeneralTeacher, save_array
 from training.texts import PairEncoder
 
 LONGEST = 512
@@ -31,19 +32,26 @@ LONGEST = 512
 class Run:
     """One run of a recipe over a corpus, in a folder of its own."""
 
-    def __init__(self, recipe: Recipe, corpus: Corpus, folder: Path) -> None:
+    def __init__(self, recipe: Recipe, corpus: Corpus, folder: Path, bf16: bool = False) -> None:
         """Prepare; nothing is computed yet.
 
         Args:
             recipe: what to do.
             corpus: what it is done with.
             folder: ``stages/NAME`` holds each stage's model, ``stages/NAME-0`` that of its first fold.
+            bf16: compute products in bfloat16.
+
+        Raises:
+            RecipeError: a field is in no document, or there are more folds than queries that can be held out.
         """
+        _check_data(recipe, corpus)
         self.recipe, self.corpus, self.folder = recipe, corpus, folder
         self._teacher: GeneralTeacher | None = None
         self._digests: dict[str, str] = {}
         self._fields: FieldSets = [(one.fields, one.weight) for one in recipe.fields]
-        self._tokenizer = Path(models.weights_folder(recipe.encoder))
+        self._bf16 = bf16
+        self._stages = {stage.name: stage for stage in recipe.stages}
+        self._data_digest = corpus.digest()
 
     def follow(self, in_parallel: Callable[[list[str]], None] | None = None) -> None:
         """Do all stages that are not done yet, then write the outputs.
@@ -59,7 +67,7 @@ class Run:
             self._report_folds(stage)
         for name, stage_name in self.recipe.outputs.items():
             target = self.folder / name
-            shutil.rmtree(target, ignore_errors=True)
+            shutil.rmtree(target, ignore_errors=True)  # a name of ours: `read_recipe` lets no path through
             shutil.copytree(self._folder(stage_name, None), target, ignore=shutil.ignore_patterns("done.json"))
             tqdm.write(f"wrote {target}")
 
@@ -78,8 +86,11 @@ class Run:
         return self.folder / "stages" / (f"{name}-{fold.number}" if fold else name)
 
     def _models_of(self, name: str) -> list[Path]:
-        stage = next(one for one in self.recipe.stages if one.name == name)
-        return [self._folder(name, fold) for fold in self._folds(stage)]
+        return [self._folder(name, fold) for fold in self._folds(self._stages[name])]
+
+    def _tokenizer(self, name: str) -> Path:
+        """Return the folder of the tokenizer that a stage's model reads with: that of what it started from."""
+        return models.tokenizer_folder(root(name, self._stages), self.folder / "stages")
 
     def _digest(self, stage: Stage) -> str:
         """Return a digest of all that decides a stage: itself, the stages that it uses, seed and data."""
@@ -87,8 +98,9 @@ class Run:
         parts = [
             json.dumps(_stated(stage), sort_keys=True),
             json.dumps([self._digests.get(name, name) for name in used]),
-            json.dumps([self.recipe.seed, self.recipe.encoder, self._fields]),
-            f"{len(self.corpus.documents)} {len(self.corpus.queries)} {sum(map(len, self.corpus.judged.values()))}",
+            json.dumps([self.recipe.seed, self.recipe.encoder, self._fields, self.recipe.measure]),
+            json.dumps(_stated(self.recipe.first_stage)),
+            self._data_digest,
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -96,16 +108,23 @@ class Run:
         folder, digest = self._folder(stage.name, fold), self._digest(stage)
         self._digests[stage.name] = digest
         done = folder / "done.json"
-        if done.is_file() and json.loads(done.read_text()).get("digest") == digest:
+        if _done(done).get("digest") == digest:
             tqdm.write(f"{folder.name}: done before")
             return
         train, held_out = self.corpus.split(fold)
         model = self._start(stage, fold)
         if not stage.average:
             model = self._train(stage, fold, model, train, held_out, digest)
-        models.save(model, folder, self.recipe.encoder)
-        figures = self._measure(model, held_out, folder.name)
-        done.write_text(json.dumps({"digest": digest, "figures": figures}, indent=1) + "\n")
+        done.unlink(missing_ok=True)  # what it stands beside is written anew
+        models.save(model, folder, self._tokenizer(stage.name))
+        figures = self._measure(stage, model, held_out, folder.name)
+        part = done.with_suffix(".part")
+        part.write_text(json.dumps({"digest": digest, "figures": figures}, indent=1) + "\n")
+        os.replace(part, done)
+        self._checkpoint(folder.name, digest).unlink(missing_ok=True)
+
+    def _checkpoint(self, name: str, digest: str) -> Path:
+        return self.folder / "stages" / f"{name}-{digest}.checkpoint"
 
     def _start(self, stage: Stage, fold: Fold | None) -> PreTrainedModel:
         dropout = stage.schedule.dropout
@@ -115,7 +134,7 @@ class Run:
             larger = models.load(str(self._folder(stage.shrink.stage, None)), dropout)
             return models.shrink(larger, stage.shrink.layers, stage.shrink.intermediate)
         models.set_seed(self.recipe.seed)
-        earlier = next((one for one in self.recipe.stages if one.name == stage.start), None)
+        earlier = self._stages.get(stage.start)
         if earlier is None:
             return models.load(stage.start, dropout)
         return models.load(str(self._folder(earlier.name, fold if earlier.folds else None)), dropout)
@@ -132,26 +151,33 @@ class Run:
         seed = self.recipe.seed + (fold.number if fold else 0)
         name = self._folder(stage.name, fold).name
         lists = self._lists(stage, train, random.Random(f"{seed} {stage.name}"))
+        if not lists:
+            raise RecipeError(
+                f"stage {stage.name!r}: its lists come out empty: judged ones want rankable queries "
+                "(data.least_labels), sparse ones queries with fewer labels, the others data.queries or texts"
+            )
         if stage.teachers:
             lists = rescored(lists, lambda made: self._ensemble(stage, made))
         pairs = sum(len(entry.ids) for entry in lists)
         tqdm.write(f"{name}: {len(lists)} lists, {pairs} pairs")
-        encoder = PairEncoder(self._tokenizer, stage.schedule.max_tokens)
-        short = PairEncoder(self._tokenizer, LONGEST)
+        tokenizer = self._tokenizer(stage.name)
+        encoder = PairEncoder(tokenizer, stage.schedule.max_tokens)
+        served, fields = PairEncoder(tokenizer, LONGEST), self.recipe.measure[0]
         return loop.train(
             model,
             loop.encode(lists, self.corpus, encoder, name),
             stage.schedule,
             seed,
             name,
-            self.folder / "stages" / f"{name}-{digest}.checkpoint",
-            (lambda now: judged_lists(now, self.corpus, held_out, short)) if held_out else None,
+            self._checkpoint(name, digest),
+            (lambda now: judged_lists(now, self.corpus, held_out, fields, served)) if held_out else None,
+            self._bf16,
         )
 
     def _lists(self, stage: Stage, train: Sequence[str], rng: random.Random) -> list[List]:
         if self._teacher is None:
             encoder = models.weights_folder(self.recipe.encoder)
-            self._teacher = GeneralTeacher(self.corpus, encoder, self.folder / "stages")
+            self._teacher = GeneralTeacher(self.corpus, encoder, self.folder / "stages", self._fields[0][0])
         engine = self.recipe.first_stage
         first_stage: Candidates = self._teacher.index
         if engine:
@@ -182,18 +208,19 @@ class Run:
         digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
         kept = self.folder / "stages" / f"teachers-{digest}.npy"
         if not kept.is_file():
-            encoder = PairEncoder(self._tokenizer, longest)
-            pairs = [pair for one in loop.encode(lists, self.corpus, encoder, "teachers") for pair in one.pairs]
-            folders = [folder for name in names for folder in self._models_of(name)]
-            said = [loop.score(models.load(str(folder), 0.0), pairs, folder.name) for folder in folders]
-            np.save(kept, np.mean(said, axis=0))
+            said = []
+            for name in names:
+                encoder = PairEncoder(self._tokenizer(name), longest)
+                pairs = [pair for one in loop.encode(lists, self.corpus, encoder, name) for pair in one.pairs]
+                said += [loop.score(models.load(str(one), 0.0), pairs, one.name) for one in self._models_of(name)]
+            save_array(kept, np.mean(said, axis=0))
         mean = iter(np.load(kept).tolist())
         return [tuple(next(mean) for _ in entry.ids) for entry in lists]
 
-    def _measure(self, model: PreTrainedModel, held_out: Sequence[str], name: str) -> dict[str, Any]:
+    def _measure(self, stage: Stage, model: PreTrainedModel, held_out: Sequence[str], name: str) -> dict[str, Any]:
         figures = {}
         for fields in self.recipe.measure if held_out else []:
-            encoder = PairEncoder(self._tokenizer, LONGEST)
+            encoder = PairEncoder(self._tokenizer(stage.name), LONGEST)
             found = measure(model, self.corpus, held_out, fields, encoder)
             for line in found.lines():
                 tqdm.write(f"{name}, {'+'.join(fields)}: {line}")
@@ -208,6 +235,32 @@ class Run:
         for name in kept[0]["figures"]:
             for line in Figures.of_json([one["figures"][name] for one in kept]).lines():
                 tqdm.write(f"{stage.name}, all folds, {name}: {line}")
+
+
+def _check_data(recipe: Recipe, corpus: Corpus) -> None:
+    """Refuse what would train on empty texts, or hold nothing out."""
+    there = {name for document in corpus.documents.values() for name, values in document.items() if values}
+    for name in dict.fromkeys(
+        name for fields in [*(f.fields for f in recipe.fields), *recipe.measure] for name in fields
+    ):
+        if name not in there:
+            raise RecipeError(f"fields: no document has {name!r}; there are {', '.join(sorted(there)) or 'no texts'}")
+    rankable = len(corpus.lists())
+    for stage in recipe.stages:
+        if stage.folds > rankable:
+            raise RecipeError(
+                f"stage {stage.name!r}: {stage.folds} folds of {rankable} rankable queries, those with "
+                f"{corpus.least_labels} labels or more: give fewer folds, or a smaller data.least_labels"
+            )
+
+
+def _done(path: Path) -> dict[str, Any]:
+    """Return what a model that is done says of itself; nothing if there is none, or only a part of it."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _stated(value: Any) -> Any:

@@ -40,7 +40,7 @@ class Judgement:
     grade: float
     """Gain, 0 to 1."""
     weight: float = 1.0
-    """How much it counts; above 0."""
+    """How much it counts; 0: nothing is known but that the document is no negative for the query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def read(source: Mapping[str, Any], say: Say | None = None) -> list[Judgement]:
     reader, known = FORMATS[name]
     options = Options({key: source[key] for key in source if key != "format"}, known, f"judgements ({name})")
     merged = merge(reader(options, say), say)
-    if not merged:
+    if not any(one.weight for one in merged):
         raise BadInput(f"judgements ({name}): no judgement is left; see the notes above for what was left out")
     return merged
 
@@ -99,7 +99,7 @@ def merge(judgements: Iterable[Judgement], say: Say | None = None) -> list[Judge
 def _merged(group: list[Judgement]) -> Judgement:
     if len(group) == 1:
         return group[0]
-    total = sum(one.weight for one in group)
+    total = sum(one.weight for one in group) or 1.0
     grade = sum(one.grade * one.weight for one in group) / total
     return replace(group[0], grade=min(grade, 1.0), weight=max(one.weight for one in group))
 
@@ -219,6 +219,7 @@ def _ubi(options: Options, say: Say) -> list[Judgement]:
     products = options.path("products")
     judged = ubi.judge(ubi.read_log(options, say), ubi.settings(options), say)
     rows = [Row(one.query, one.document_id, one.relevance, one.weight) for one in judged.pairs]
+    rows += [Row(query, document, 0.0, 0.0) for query, document in judged.spared]
     return join(rows, read_documents(products), products, say)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from proxy.settings import Template
-from training.corpus import JUDGED_LIST, Candidates, Corpus
+from training.corpus import Candidates, Corpus
 from training.negation import Mention, feature_words, find_negation, mention
 from training.teachers import GeneralTeacher
 from training.texts import some_template
@@ -31,7 +31,13 @@ class List:
     """Labels, 0 to 1; None: only a teacher speaks."""
     logits: tuple[float, ...] | None = None
     """A teacher's; None: only labels speak."""
-    weight: float = 1.0
+    weights: tuple[float, ...] | None = None
+    """How much each label counts; None: 1 each."""
+
+    @property
+    def weight(self) -> float:
+        """How much the labels count together."""
+        return sum(self.weights) / len(self.weights) if self.weights else 1.0
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,10 @@ class Sources:
         """
         made = []
         for query in queries:
-            grades = self.corpus.judged[query]
-            if len(grades) < max(size, JUDGED_LIST):
+            if not self.corpus.rankable(query):
                 continue
-            others = [i for i in self.first_stage.find(query, 100) if i not in grades] if found else []
+            grades, known = self.corpus.judged[query], self.corpus.known(query)
+            others = [i for i in self.first_stage.find(query, 100) if i not in known] if found else []
             ids = list(grades)
             self.rng.shuffle(ids)
             ids.sort(key=lambda identity: -grades[identity])  # stable: shuffled within a grade
@@ -71,26 +77,29 @@ class Sources:
         every = list(self.corpus.documents)
         made = []
         for query in queries:
-            grades = self.corpus.judged[query]
-            if len(grades) >= JUDGED_LIST:
+            if self.corpus.rankable(query):
                 continue
+            grades, known = self.corpus.judged[query], self.corpus.known(query)
             chosen = self.rng.sample(list(grades), min(len(grades), size - 2))
             negation = find_negation(query)
-            found = [i for i in self.first_stage.find(query, 40) if i not in grades]
+            found = [i for i in self.first_stage.find(query, 40) if i not in known]
             if negation and self.rng.random() < 0.5:
                 having = [i for i in found if mention(self.teacher.texts[i], negation.excluded) is Mention.HAS]
                 found = having or found
             near = self.rng.sample(found, min(len(found), size - len(chosen) - 1))
-            far = [i for i in self.rng.sample(every, 2 * size) if i not in grades][: size - len(chosen) - len(near)]
+            far = [i for i in self.rng.sample(every, 2 * size) if i not in known][: size - len(chosen) - len(near)]
             unjudged = dict.fromkeys(near, UNJUDGED_GAIN) | dict.fromkeys(far, 0.0)
             made.append(self._labelled(query, [*chosen, *near, *far], unjudged))
         return made
 
     def _labelled(self, query: str, ids: Sequence[str], unjudged: dict[str, float]) -> List:
         grades = self.corpus.judged[query] | unjudged
-        weights = [self.corpus.weights.get((query, identity), 1.0) for identity in ids]
+        own = {i: self.corpus.weights.get((query, i), 1.0) for i in ids if i not in unjudged}
+        mean = sum(own.values()) / len(own)  # what nobody judged counts as much as what it stands beside
+        weights = tuple(own.get(identity, mean) for identity in ids)
         gains = tuple(grades[identity] for identity in ids)
-        return List(query, tuple(ids), some_template(self.fields, self.rng), gains, None, sum(weights) / len(weights))
+        template = some_template(self.fields, self.rng)
+        return List(query, tuple(ids), template, gains, None, weights if set(weights) != {1.0} else None)
 
     def general(self, queries: Sequence[str], size: int) -> list[List]:
         """Let the teacher speak of documents that share words or meaning with a query, and of a stranger."""
@@ -158,7 +167,4 @@ class Sources:
 
 def rescored(lists: list[List], score: Callable[[list[List]], list[tuple[float, ...]]]) -> list[List]:
     """Return the lists with the logits of another teacher, labels kept."""
-    return [
-        List(entry.query, entry.ids, entry.template, entry.gains, logits, entry.weight)
-        for entry, logits in zip(lists, score(lists), strict=True)
-    ]
+    return [replace(entry, logits=logits) for entry, logits in zip(lists, score(lists), strict=True)]

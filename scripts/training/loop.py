@@ -91,15 +91,16 @@ def loss(logits: torch.Tensor, lists: Sequence[List], schedule: Schedule) -> tor
     parts = logits.split([len(entry.ids) for entry in lists])
     for part, entry in zip(parts, lists, strict=True):
         if entry.gains is not None and schedule.labels:
-            gains = torch.tensor(entry.gains)
-            pointwise = torch.nn.functional.binary_cross_entropy_with_logits(part, gains.sqrt())
-            total = total + schedule.labels * entry.weight * pointwise
+            gains = torch.tensor(entry.gains, device=part.device)
+            weights = torch.tensor(entry.weights, device=part.device) if entry.weights else None
+            pointwise = torch.nn.functional.binary_cross_entropy_with_logits(part, gains.sqrt(), weights)
+            total = total + schedule.labels * pointwise
             if gains.max() >= 0.1 and len(gains) > 1:
                 share = gains / gains.sum()
                 listwise = -(share * torch.log_softmax(part, 0)).sum()
                 total = total + schedule.labels * schedule.listwise * entry.weight * listwise
         if entry.logits is not None and schedule.teacher:
-            said = torch.tensor(entry.logits)
+            said = torch.tensor(entry.logits, device=part.device)
             pointwise = torch.nn.functional.mse_loss(part, said) / 4
             listwise = torch.nn.functional.kl_div(
                 torch.log_softmax(part, 0), torch.log_softmax(said, 0), reduction="sum", log_target=True
@@ -116,6 +117,7 @@ def train(
     what: str,
     checkpoint: Path | None = None,
     measure: Callable[[PreTrainedModel], float] | None = None,
+    bf16: bool = False,
 ) -> PreTrainedModel:
     """Train on lists in an order of chance, AdamW.
 
@@ -125,8 +127,10 @@ def train(
         schedule: how.
         seed: fixes the order and what dropout drops.
         what: names the stage on the progress bar.
-        checkpoint: file that is written every few minutes and resumed from if it is there.
+        checkpoint: file that is written every few minutes and resumed from if it is there. It stays: who has saved
+            the model removes it.
         measure: a figure of the held-out queries, the higher the better; for early stopping.
+        bf16: compute products in bfloat16; weights, gradients and losses stay float.
     """
     torch.manual_seed(seed)
     _freeze(model, schedule)
@@ -143,7 +147,8 @@ def train(
     with tqdm(total=len(batches), initial=start, desc=what, unit="step", mininterval=10) as bar:
         for step in range(start, len(batches)):
             batch = batches[step]
-            said = models.logits(model, as_batch([pair for one in batch for pair in one.pairs]))
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+                said = models.logits(model, as_batch([pair for one in batch for pair in one.pairs]))
             value = loss(said, [one.entry for one in batch], schedule)
             value.backward()
             state.step()
@@ -160,7 +165,7 @@ def train(
                 model.train()
     state.finish()
     if checkpoint:
-        checkpoint.unlink(missing_ok=True)
+        state.write(checkpoint, len(batches))
     return model.eval()
 
 
@@ -242,13 +247,13 @@ class _State:
         """Take up a checkpoint if there is one; return the step to go on with."""
         if path is None or not path.is_file():
             return 0
-        kept = torch.load(path, weights_only=True)
+        kept = torch.load(path, weights_only=True, map_location=self._model.device)
         self._model.load_state_dict(kept["model"])
         self._optimizer.load_state_dict(kept["optimizer"])
         self._rates.load_state_dict(kept["rates"])
         self._average, self._steps = kept["average"], kept["steps"]
         self.best, self._worse, self._best_weights = kept["best"]
-        torch.set_rng_state(kept["chance"])
+        torch.set_rng_state(kept["chance"].cpu())
         return int(kept["step"])
 
 

@@ -48,9 +48,11 @@ class Figures:
         return cls({what: [Ranked(**entry) for part in parts for entry in part[what]] for what in parts[0]})
 
 
-def judged_lists(model: PreTrainedModel, corpus: Corpus, queries: Sequence[str], encoder: PairEncoder) -> float:
-    """Return the mean nDCG@10 of the queries' own judged documents by title: quick, for early stops."""
-    template = template_of(("title",))
+def judged_lists(
+    model: PreTrainedModel, corpus: Corpus, queries: Sequence[str], fields: Sequence[str], encoder: PairEncoder
+) -> float:
+    """Return the mean nDCG@10 of the queries' own judged documents: quick, for early stops."""
+    template = template_of(fields)
     owners = [(query, identity) for query in queries for identity in corpus.judged[query]]
     pairs = [encoder.encode(query, document_of(template, corpus.documents[i])) for query, i in owners]
     said = dict(zip(owners, score(model, pairs), strict=True))

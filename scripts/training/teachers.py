@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
 from training.corpus import Corpus, LexicalIndex
+from training.models import best_device
 from training.negation import Mention, find_negation, mention
 from training.texts import plain_text, template_of
 
@@ -31,7 +33,7 @@ class BiEncoder:
     def __init__(self, name: str) -> None:
         """Load it from a folder or by a hub's id."""
         self._tokenizer = AutoTokenizer.from_pretrained(name)
-        self._model = AutoModel.from_pretrained(name).eval()
+        self._model = AutoModel.from_pretrained(name).eval().to(best_device())
 
     def embed(self, texts: Sequence[str], what: str) -> Vectors:
         """Return vectors of texts of up to 64 tokens; shape [texts, width]."""
@@ -41,18 +43,18 @@ class BiEncoder:
             where = order[start : start + 64]
             inputs = self._tokenizer(
                 [texts[number] for number in where], truncation=True, max_length=64, padding=True, return_tensors="pt"
-            )
+            ).to(self._model.device)
             with torch.no_grad():
                 hidden = self._model(**inputs).last_hidden_state
             mask = inputs["attention_mask"].unsqueeze(-1)
-            vectors[where] = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy()
+            vectors[where] = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).cpu().numpy()
         return vectors
 
 
 class GeneralTeacher:
     """Says of a pair what a bi-encoder and BM25 say of it together, and heeds what a query excludes."""
 
-    def __init__(self, corpus: Corpus, encoder: str, cache: Path, fields: Sequence[str] = ("title",)) -> None:
+    def __init__(self, corpus: Corpus, encoder: str, cache: Path, fields: Sequence[str]) -> None:
         """Embed all documents.
 
         Args:
@@ -76,7 +78,7 @@ class GeneralTeacher:
             return vectors
         vectors = self._encoder.embed(texts, "embed documents")
         cache.mkdir(parents=True, exist_ok=True)
-        np.save(kept, vectors)
+        save_array(kept, vectors)
         return vectors
 
     def prepare(self, queries: Sequence[str]) -> Mapping[str, Vectors]:
@@ -101,6 +103,14 @@ class GeneralTeacher:
             return logit
         said = mention(self.texts[identity], negation.excluded)
         return logit + {Mention.HAS: _EXCLUDED, Mention.DENIES: _DENIED, Mention.SILENT: 0.0}[said]
+
+
+def save_array(path: Path, array: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> None:
+    """Write an array; one that is cut short never stands under its name."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.save(file, array)
+    os.replace(part, path)
 
 
 def _wanted(query: str) -> str:

@@ -91,6 +91,8 @@ class Judged:
     pairs: list[Pair]
     """By query, the most shown first; within a query the best first."""
     propensities: Propensities
+    spared: list[tuple[str, str]] = field(default_factory=list)
+    """(query, document id) of judged queries: clicked, but shown too rarely to be judged. No negatives."""
     searches: int = 0
     """Used ones."""
     clicks: int = 0
@@ -174,7 +176,8 @@ def judge(log: Log, how: Settings, say: Callable[[str], None]) -> Judged:
     propensities = _propensities(cells, how, say)
     relevance, looks = click_models.relevances(cells, propensities, how.prior)
     pairs = _pairs(names, cells, relevance, looks, how, say)
-    return Judged(pairs, propensities, searches=len(shows), clicks=int(cells.clicked.sum()))
+    spared = _spared(names, cells, pairs)
+    return Judged(pairs, propensities, spared, searches=len(shows), clicks=int(cells.clicked.sum()))
 
 
 @dataclass(slots=True)
@@ -264,9 +267,14 @@ def _ranks(search: Search, events: list[Event], how: Settings, left_out: Counter
             continue
         impressions += 1
         rank = returned.get(event.document_id)
-        if event.ordinal is not None and event.ordinal >= how.first_ordinal:
+        if event.ordinal is not None:
             rank = event.ordinal - how.first_ordinal + 1
-        if rank is None:
+        if rank is not None and rank < 1:
+            left_out[
+                f"impressions at ordinals below the first one, {how.first_ordinal} (where the first hit has 0, set "
+                "first_ordinal: 0)"
+            ] += 1
+        elif rank is None:
             left_out["impressions without a position (none stated, and not among the hits of their query)"] += 1
         else:
             seen.setdefault(event.document_id, rank)
@@ -365,6 +373,17 @@ def _pairs(
         pairs.sort(key=lambda pair: (-pair.relevance, pair.document_id))
     ordered = sorted(by_query.values(), key=lambda pairs: -sum(pair.impressions for pair in pairs))
     return [pair for pairs in ordered for pair in pairs]
+
+
+def _spared(names: list[tuple[str, str]], cells: Cells, pairs: list[Pair]) -> list[tuple[str, str]]:
+    clicked = np.bincount(cells.pair, weights=cells.clicked, minlength=cells.pairs)
+    queries = {pair.query for pair in pairs}
+    judged = {(pair.query, pair.document_id) for pair in pairs}
+    return [
+        name
+        for name, clicks in zip(names, clicked, strict=True)
+        if clicks and name[0] in queries and name not in judged
+    ]
 
 
 def _say_left_out(

@@ -187,7 +187,7 @@ def encoded_lists(corpus: Any, tiny: Path) -> Any:
     from training.teachers import GeneralTeacher
     from training.texts import PairEncoder
 
-    teacher = GeneralTeacher(corpus, str(tiny), tiny)
+    teacher = GeneralTeacher(corpus, str(tiny), tiny, ("title",))
     sources = Sources(corpus, teacher, [(("title",), 1.0)], random.Random(5), teacher.index)
     lists = sources.judged(list(corpus.judged), 5) + sources.excluding(corpus.queries, 4)
     assert any(entry.gains for entry in lists)
@@ -248,9 +248,16 @@ def test_training_learns_and_a_killed_run_goes_on_to_the_same_weights(
     assert kept.is_file()
     monkeypatch.setattr(loop._State, "step", step)
     resumed = loop.train(models.load(str(tiny), 0.1), lists, schedule, 7, "resumed", kept)
-    assert not kept.is_file()
-    for (name, value), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+    assert kept.is_file()  # of the end: whoever is killed before it has saved the model trains nothing again
+    steps = loop._State.step
+    monkeypatch.setattr(loop._State, "step", lambda state: pytest.fail("trained again"))
+    again = loop.train(models.load(str(tiny), 0.1), lists, schedule, 7, "again", kept)
+    monkeypatch.setattr(loop._State, "step", steps)
+    for (name, value), other, last in zip(
+        whole.state_dict().items(), resumed.state_dict().values(), again.state_dict().values(), strict=True
+    ):
         np.testing.assert_allclose(other.numpy(), value.numpy(), atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(last.numpy(), other.numpy(), err_msg=name)
 
 
 def test_early_stopping_returns_the_best_weights_that_were_measured(tiny_model: TinyModel, tmp_path: Path) -> None:
@@ -317,6 +324,43 @@ def test_a_smaller_model_has_the_layers_and_the_strongest_neurons_of_the_larger(
         ({"stages": [{"name": "a", "lists": [{"kind": "judged"}]}]}, "exactly one of start, shrink and average"),
         ({"encoder": "${SURELY_NOT_SET}"}, "SURELY_NOT_SET is not set"),
         ({"data": {"judgements": [{"format": "labels", "labels": "gone.jsonl", "products": "x"}]}}, "gone.jsonl"),
+        ({"outputs": {"../../elsewhere": "base"}}, "outputs: '../../elsewhere': a name is"),
+        ({"outputs": {"stages": "base"}}, "outputs: 'stages': a name is"),
+        ({"outputs": {"base": "labels"}}, "one model a fold"),
+        (
+            {"stages": [{"name": "a", "start": "x", "folds": 1, "lists": [{"kind": "judged"}]}]},
+            "folds: 0, or at least 2",
+        ),
+        ({"stages": [{"name": "a", "start": "x", "lists": [{"kind": "sparse", "size": 2}]}]}, "size is 2; at least 3"),
+        ({"fields": []}, "at least one set of fields"),
+        ({"fields": [{"fields": []}]}, "fields[0]: at least one field"),
+        (
+            {
+                "stages": [
+                    {"name": "a", "start": "x", "lists": [{"kind": "judged"}]},
+                    {"name": "b", "start": "a", "folds": 2, "lists": [{"kind": "judged"}]},
+                ]
+            },
+            "'a' has learnt already",
+        ),
+        (
+            {
+                "stages": [
+                    {"name": "a", "start": "x", "lists": [{"kind": "judged"}], "schedule": {"early_stop_steps": 5}}
+                ]
+            },
+            "wants something held out",
+        ),
+        (
+            {
+                "stages": [
+                    {"name": "a", "start": "x", "lists": [{"kind": "general"}]},
+                    {"name": "b", "start": "y", "lists": [{"kind": "general"}]},
+                    {"name": "c", "average": ["a", "b"]},
+                ]
+            },
+            "started from the same weights",
+        ),
     ],
 )
 def test_a_bad_recipe_is_one_line(tiny_model: TinyModel, tmp_path: Path, changes: dict[str, Any], wanted: str) -> None:
@@ -325,3 +369,152 @@ def test_a_bad_recipe_is_one_line(tiny_model: TinyModel, tmp_path: Path, changes
     assert done.stderr.count("\n") == 1
     assert wanted in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"fields": [{"fields": ["name"]}]}, "no document has 'name'; there are brand, title"),
+        ({"measure": [["title", "price"]]}, "no document has 'price'"),
+        (
+            {"stages": [{"name": "a", "start": "x", "folds": 30, "lists": [{"kind": "judged"}]}]},
+            "30 folds of 24 rankable",
+        ),
+    ],
+)
+def test_a_recipe_that_does_not_fit_its_data_is_refused_before_anything_is_trained(
+    tiny_model: TinyModel, tmp_path: Path, changes: dict[str, Any], wanted: str
+) -> None:
+    write_data(tmp_path)
+    done = run(write_recipe(tmp_path, tiny_model(1), **({"outputs": {}} | changes)), tmp_path / "out")
+    assert done.returncode == 1
+    assert wanted in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_lists_that_come_out_empty_are_an_error(tiny_model: TinyModel, tmp_path: Path) -> None:
+    write_data(tmp_path)
+    stages = [{"name": "a", "start": str(tiny_model(1)), "lists": [{"kind": "sparse", "size": 4}]}]
+    done = run(write_recipe(tmp_path, tiny_model(1), stages=stages, outputs={}), tmp_path / "out")
+    assert done.returncode == 1
+    assert "its lists come out empty" in done.stderr.splitlines()[-1]
+
+
+def test_labels_that_change_are_trained_on_anew(tiny_model: TinyModel, tmp_path: Path) -> None:
+    tiny = tiny_model(1)
+    write_data(tmp_path)
+    stages = [{"name": "a", "start": str(tiny), "lists": [{"kind": "judged", "size": 10}]}]
+    recipe = write_recipe(tmp_path, tiny, stages=stages, outputs={"a": "a"})
+    first = run(recipe, tmp_path / "out")
+    assert first.returncode == 0, first.stderr
+    before = weights(tmp_path / "out" / "a")
+    labels = tmp_path / "judgements.jsonl"
+    labels.write_text(labels.read_text().replace('"E"', '"X"').replace('"I"', '"E"').replace('"X"', '"I"'))
+    second = run(recipe, tmp_path / "out")
+    assert second.returncode == 0, second.stderr
+    assert "done before" not in second.stdout + second.stderr
+    after = weights(tmp_path / "out" / "a")
+    assert any(not np.array_equal(after[name], before[name]) for name in before)
+
+
+def test_two_runs_do_not_write_one_folder(tiny_model: TinyModel, tmp_path: Path) -> None:
+    import fcntl
+
+    write_data(tmp_path)
+    recipe, out = write_recipe(tmp_path, tiny_model(1)), tmp_path / "out"
+    out.mkdir()
+    with (out / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = run(recipe, out)
+    assert done.returncode == 1
+    assert "another run" in done.stderr
+    assert not (out / "stages").exists()
+
+
+def test_a_model_reads_with_the_tokenizer_of_what_it_started_from(tiny_model: TinyModel, tmp_path: Path) -> None:
+    from transformers import BertTokenizerFast
+
+    encoder = tiny_model(1)
+    start = tiny_model(1)
+    words = (start / "vocab.txt").read_text().split("\n")[:-1]
+    (tmp_path / "vocab.txt").write_text("\n".join([*words[:5], *reversed(words[5:])]) + "\n")
+    BertTokenizerFast(str(tmp_path / "vocab.txt"), model_max_length=96).save_pretrained(start)
+    assert (start / "tokenizer.json").read_text() != (encoder / "tokenizer.json").read_text()
+    write_data(tmp_path)
+    stages = [
+        {"name": "a", "start": str(start), "folds": 2, "lists": [{"kind": "judged", "size": 15}]},
+        {"name": "b", "average": ["a"]},
+    ]
+    done = run(write_recipe(tmp_path, encoder, stages=stages, outputs={"b": "b"}), tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    vocabulary = json.loads((tmp_path / "out" / "b" / "tokenizer.json").read_text())["model"]["vocab"]
+    assert vocabulary == json.loads((start / "tokenizer.json").read_text())["model"]["vocab"]
+
+
+def test_weights_decide_how_much_each_label_counts() -> None:
+    import torch
+
+    from training.lists import List
+    from training.loop import Schedule, loss
+    from training.texts import template_of
+
+    template = template_of(("title",))
+
+    def of(weights: tuple[float, ...] | None) -> float:
+        entry = List("lamp", ("a", "b"), template, (1.0, 0.0), None, weights)
+        return float(loss(torch.tensor([0.5, -1.0]), [entry], Schedule(listwise=0.0)))
+
+    both = of(None)
+    assert of((1.0, 1.0)) == pytest.approx(both)
+    assert of((0.1, 0.1)) == pytest.approx(both / 10)
+    assert of((1.0, 0.0)) + of((0.0, 1.0)) == pytest.approx(both)
+
+
+def test_an_unjudged_document_counts_no_more_than_the_label_beside_it() -> None:
+    from training.corpus import Corpus
+    from training.lists import Sources
+
+    documents = {name: {"title": (f"lamp {name}",)} for name in "abcdefgh"}
+    corpus = Corpus(
+        documents, {"lamp": {"a": 1.0}}, weights={("lamp", "a"): 0.02}, spared={"lamp": {"b", "c"}}, least_labels=5
+    )
+
+    class Engine:
+        def find(self, query: str, count: int) -> list[str]:
+            return list(documents)[:4]
+
+    sources = Sources(corpus, None, [(("title",), 1.0)], random.Random(3), Engine())  # type: ignore[arg-type]
+    for _ in range(20):
+        [made] = sources.sparse(["lamp"], 4)
+        assert made.weights == (0.02,) * len(made.ids)
+        assert not {"b", "c"} & set(made.ids)  # clicked, if too rarely to be judged
+
+
+def test_products_in_bf16_learn_too(tiny_model: TinyModel, tmp_path: Path) -> None:
+    from training import loop, models
+
+    tiny = tiny_model(1)
+    lists = encoded_lists(corpus_of(tmp_path, tiny), tiny)[-60:]
+    schedule = loop.Schedule(rate=2e-3)
+    before = whole_loss(models.load(str(tiny), 0.0), lists, schedule)
+    plain = loop.train(models.load(str(tiny), 0.0), lists, schedule, 7, "float")
+    model = loop.train(models.load(str(tiny), 0.0), lists, schedule, 7, "bf16", bf16=True)
+    assert whole_loss(model, lists, schedule) < 0.9 * before
+    assert all(value.dtype.itemsize >= 4 for value in model.state_dict().values())
+    assert any((a != b).any() for a, b in zip(plain.state_dict().values(), model.state_dict().values(), strict=True))
+
+
+def test_the_recipes_that_are_shown_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import re
+
+    from training.recipe import read_recipe
+
+    monkeypatch.setenv("ESCI_DIR", str(tmp_path))
+    page = (SCRIPTS.parent / "docs" / "model.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert blocks
+    for place, block in enumerate(blocks):
+        path = tmp_path / f"{place}.yaml"
+        path.write_text(block)
+        assert read_recipe(path).outputs
+    assert read_recipe(SCRIPTS / "recipes" / "bundled.yaml").outputs
