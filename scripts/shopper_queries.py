@@ -3,7 +3,7 @@
     python scripts/shopper_queries.py onnx_models/base onnx_models/small [--blend 0.2] [--card]
 
 The products are those of the ESCI slice. BM25 finds 100 by title; the models order them by title, one pair a call, as
-the proxy does. ``--card`` writes the table into the first folder's README.md, between its marks.
+the proxy does. ``--card`` writes the table into each folder's README.md, between its marks.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from esci_data import esci_folder, read_products
+from exporting.card import replace_part
 from figures import Ranked
 from proxy.scorer.onnx_model import ModelError, load_model
 from training.corpus import LexicalIndex
@@ -56,7 +57,6 @@ QUERIES = (
     "something to keep coffee hot",
 )
 TOP, SHOWN = 100, 60
-BEGIN, END = "<!-- shopper: begin -->", "<!-- shopper: end -->"
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="First products for thirty queries, by BM25 and reranked.")
     parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="model folders")
     parser.add_argument("--blend", type=float, default=0.0, help="BM25's share of the order (default 0)")
-    parser.add_argument("--card", action="store_true", help="write the table into the first folder's README.md")
+    parser.add_argument("--card", action="store_true", help="write the table into each folder's README.md")
     options = parser.parse_args()
     try:
         models = [load_model(folder, folder.name) for folder in options.folders]
@@ -87,23 +87,14 @@ def main() -> int:
             cells.append(_shown(products[found[best]]["title"][0]))
         lines.append(f"| {query} | {' | '.join(cells)} |")
     print("\n".join(lines))
-    if options.card:
-        _write(options.folders[0] / "README.md", lines)
+    for folder in options.folders if options.card else []:
+        replace_part(folder / "README.md", "shopper", lines)
     return 0
 
 
 def _shown(title: str) -> str:
     text = " ".join(title.replace("|", "/").split())
     return text if len(text) <= SHOWN else text[: SHOWN - 1].rsplit(" ", 1)[0] + " …"
-
-
-def _write(card: Path, lines: list[str]) -> None:
-    text = card.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    if not rest or not tail:
-        raise SystemExit(f"{card} has no {BEGIN} ... {END}")
-    card.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

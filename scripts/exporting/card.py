@@ -1,27 +1,35 @@
-"""The model card's part that the export writes."""
+"""The parts of a model card that scripts write, each between marks of its own."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-
-_BEGIN, _END = "<!-- export: begin -->", "<!-- export: end -->"
 
 
 def write_card(path: Path, name: str, lines: list[str]) -> None:
-    """Write the model card; of one that exists only the part between our marks is replaced, or added at its end."""
-    part = "\n".join([_BEGIN, *(f"- {line}" for line in [*lines, f"CPU of the comparison: {cpu()}"]), _END])
-    if path.is_file():
-        card = path.read_text(encoding="utf-8")
-        if _BEGIN in card and _END in card:
-            card = card[: card.index(_BEGIN)] + part + card[card.index(_END) + len(_END) :]
-        else:
-            card = f"{card.rstrip()}\n\n## Export\n\n{part}\n"
-    else:
-        card = (
+    """Write what an export says into the model card, which is begun where there is none."""
+    if not path.is_file():
+        path.write_text(
             f"# {name}\n\nA cross-encoder for the rerank proxy, made by `scripts/export_model.py`. Say here what it "
-            f"was made from, under which licence, and how good it is.\n\n## Export\n\n{part}\n"
+            "was made from, under which licence, and how good it is.\n",
+            encoding="utf-8",
         )
+    replace_part(path, "export", [f"- {line}" for line in [*lines, f"CPU of the comparison: {cpu()}"]])
+
+
+def replace_part(path: Path, mark: str, lines: Sequence[str]) -> None:
+    """Write lines between a part's marks, ``<!-- mark: begin -->`` and ``<!-- mark: end -->``; all else stays.
+
+    A card without the marks is given the part at its end.
+    """
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    card = path.read_text(encoding="utf-8")
+    part = "\n".join([begin, *lines, end])
+    if begin in card and end in card:
+        card = card[: card.index(begin)] + part + card[card.index(end) + len(end) :]
+    else:
+        card = f"{card.rstrip()}\n\n## {mark.capitalize()}\n\n{part}\n"
     path.write_text(card, encoding="utf-8")
 
 

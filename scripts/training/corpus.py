@@ -36,10 +36,11 @@ class Candidates(Protocol):
 
 @dataclass(frozen=True)
 class Fold:
-    """Part ``number`` of ``of`` is held out."""
+    """One of several models: part ``number`` of ``of`` is held out from it, or nothing."""
 
     number: int
     of: int
+    holds_out: bool = True
 
 
 @dataclass
@@ -99,7 +100,7 @@ class Corpus:
 
     def split(self, fold: Fold | None) -> tuple[list[str], list[str]]:
         """Return the judged queries to train on and those held out, of which only rankable ones are."""
-        if fold is None:
+        if fold is None or not fold.holds_out:
             return list(self.judged), []
         held_out = [query for place, query in enumerate(self.lists()) if place % fold.of == fold.number]
         apart = {frozenset(words(query)) for query in held_out}

@@ -60,7 +60,7 @@ class Run:
             in_parallel: does the models of these names, as `only` takes them, beside each other; None: one by one.
         """
         for stage in self.recipe.stages:
-            if stage.folds and in_parallel:
+            if stage.models and in_parallel:
                 in_parallel([self._folder(stage.name, fold).name for fold in self._folds(stage)])
             for fold in self._folds(stage):
                 self._do(stage, fold)
@@ -80,7 +80,7 @@ class Run:
                     self._do(stage, fold)
 
     def _folds(self, stage: Stage) -> list[Fold | None]:
-        return [Fold(number, stage.folds) for number in range(stage.folds)] if stage.folds else [None]
+        return [Fold(number, stage.models, bool(stage.folds)) for number in range(stage.models)] or [None]
 
     def _folder(self, name: str, fold: Fold | None) -> Path:
         return self.folder / "stages" / (f"{name}-{fold.number}" if fold else name)
@@ -137,7 +137,7 @@ class Run:
         earlier = self._stages.get(stage.start)
         if earlier is None:
             return models.load(stage.start, dropout)
-        return models.load(str(self._folder(earlier.name, fold if earlier.folds else None)), dropout)
+        return models.load(str(self._folder(earlier.name, fold if earlier.models else None)), dropout)
 
     def _train(
         self,
@@ -212,7 +212,8 @@ class Run:
             for name in names:
                 encoder = PairEncoder(self._tokenizer(name), longest)
                 pairs = [pair for one in loop.encode(lists, self.corpus, encoder, name) for pair in one.pairs]
-                said += [loop.score(models.load(str(one), 0.0), pairs, one.name) for one in self._models_of(name)]
+                folders = self._models_of(name)
+                said += [loop.score(models.load(str(one), 0.0), pairs, one.name, self._bf16) for one in folders]
             save_array(kept, np.mean(said, axis=0))
         mean = iter(np.load(kept).tolist())
         return [tuple(next(mean) for _ in entry.ids) for entry in lists]

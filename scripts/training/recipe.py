@@ -47,21 +47,28 @@ class Shrink:
 
 @dataclass(frozen=True)
 class Stage:
-    """One model, or one a fold."""
+    """One model, or one a fold or seed."""
 
     name: str
     start: str = ""
-    """A stage, a folder, a hub's id, or packaged weights; the tokenizer is its own. A stage with folds starts each fold
-    of this one."""
+    """A stage, a folder, a hub's id, or packaged weights; the tokenizer is its own. A stage of several models starts
+    each of this one's."""
     shrink: Shrink | None = None
     average: list[str] = field(default_factory=list)
     """Stages whose weights are averaged; nothing is trained then."""
     folds: int = 0
     """0: one model of everything. Else so many models, each with another part of the judged queries held out."""
+    seeds: int = 0
+    """So many models of everything, nothing held out: each draws other lists, to be averaged or to teach together."""
     lists: list[Source] = field(default_factory=list)
     teachers: list[str] = field(default_factory=list)
     """Stages whose mean logits all lists are given; empty: the general teacher, which labels outrank."""
     schedule: Schedule = field(default_factory=Schedule)
+
+    @property
+    def models(self) -> int:
+        """How many models it has, if they are several; else 0."""
+        return self.folds or self.seeds
 
 
 @dataclass(frozen=True)
@@ -163,19 +170,21 @@ def _check_stages(recipe: Recipe, where: str) -> None:
             )
         if stage_name not in known:
             raise RecipeError(f"{where}: outputs.{name}: {stage_name!r} is no stage")
-        if known[stage_name].folds:
-            raise RecipeError(
-                f"{where}: outputs.{name}: {stage_name!r} is one model a fold; give a stage that averages it"
-            )
+        if known[stage_name].models:
+            raise RecipeError(f"{where}: outputs.{name}: {stage_name!r} has {_several(known[stage_name])}")
 
 
 def _check_start(stage: Stage, known: Mapping[str, Stage], at: str) -> None:
     if sum(map(bool, (stage.start, stage.shrink, stage.average))) != 1:
         raise RecipeError(f"{at}: give exactly one of start, shrink and average")
-    if stage.shrink and known[stage.shrink.stage].folds:
-        raise RecipeError(f"{at}: {stage.shrink.stage!r} is one model a fold; shrink a stage that averages it")
+    if stage.shrink and known[stage.shrink.stage].models:
+        raise RecipeError(f"{at}: shrink: {stage.shrink.stage!r} has {_several(known[stage.shrink.stage])}")
     if len({root(name, known) for name in stage.average}) > 1:
         raise RecipeError(f"{at}: average: only models that started from the same weights can be averaged")
+
+
+def _several(stage: Stage) -> str:
+    return f"one model a {'fold' if stage.folds else 'seed'}; name a stage that averages it"
 
 
 def root(name: str, stages: Mapping[str, Stage]) -> str:
@@ -189,13 +198,16 @@ def root(name: str, stages: Mapping[str, Stage]) -> str:
 def _check_folds(stage: Stage, known: Mapping[str, Stage], at: str) -> None:
     if stage.folds < 0 or stage.folds == 1:
         raise RecipeError(f"{at}: folds: 0, or at least 2, each with a part held out")
+    if stage.seeds < 0 or stage.seeds == 1 or (stage.seeds and stage.folds):
+        raise RecipeError(f"{at}: seeds: 0, or at least 2, and no folds beside them")
     if stage.schedule.early_stop_steps and not stage.folds:
         raise RecipeError(f"{at}: early_stop_steps wants something held out: give it folds")
-    if stage.average and (stage.folds or stage.lists or stage.teachers):
-        raise RecipeError(f"{at}: an average has no folds, lists or teachers")
+    if stage.average and (stage.models or stage.lists or stage.teachers):
+        raise RecipeError(f"{at}: an average has no folds, seeds, lists or teachers")
     earlier = known.get(stage.start)
-    if earlier and earlier.folds not in (0, stage.folds):
-        raise RecipeError(f"{at}: starts from the {earlier.folds} folds of {stage.start!r}; give it as many folds")
+    if earlier and earlier.models and (earlier.folds, earlier.seeds) != (stage.folds, stage.seeds):
+        some = f"{earlier.folds} folds" if earlier.folds else f"{earlier.seeds} seeds"
+        raise RecipeError(f"{at}: starts from the {some} of {stage.start!r}; give it as many of them")
     if not stage.folds:
         return
     for name in [*stage.teachers, *([stage.shrink.stage] if stage.shrink else []), *([stage.start] if earlier else [])]:

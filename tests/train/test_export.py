@@ -243,3 +243,15 @@ def assert_one_line(error: str, message: str) -> None:
     assert message in last
     assert last.startswith("export_model: ")
     assert all(step.endswith("...") for step in steps), error
+
+
+def test_a_part_of_a_card_is_replaced_and_all_else_stays(tmp_path: Path) -> None:
+    from exporting.card import replace_part
+
+    card = tmp_path / "README.md"
+    card.write_text("# mine\n\n<!-- figures: begin -->\nold\n<!-- figures: end -->\n\nLimits.\n")
+    replace_part(card, "figures", ["one", "two"])
+    begun = "# mine\n\n<!-- figures: begin -->\none\ntwo\n<!-- figures: end -->\n\nLimits.\n"
+    assert card.read_text() == begun
+    replace_part(card, "shopper", ["three"])
+    assert card.read_text() == begun + "\n## Shopper\n\n<!-- shopper: begin -->\nthree\n<!-- shopper: end -->\n"

@@ -328,6 +328,19 @@ def test_a_smaller_model_has_the_layers_and_the_strongest_neurons_of_the_larger(
         ({"outputs": {"stages": "base"}}, "outputs: 'stages': a name is"),
         ({"outputs": {"base": "labels"}}, "one model a fold"),
         (
+            {"stages": [{"name": "a", "start": "x", "folds": 2, "seeds": 2, "lists": [{"kind": "judged"}]}]},
+            "at least 2, and no folds beside them",
+        ),
+        (
+            {
+                "stages": [
+                    {"name": "a", "start": "x", "seeds": 3, "lists": [{"kind": "general"}]},
+                    {"name": "b", "start": "a", "seeds": 2, "lists": [{"kind": "general"}]},
+                ]
+            },
+            "starts from the 3 seeds of 'a'",
+        ),
+        (
             {"stages": [{"name": "a", "start": "x", "folds": 1, "lists": [{"kind": "judged"}]}]},
             "folds: 0, or at least 2",
         ),
@@ -415,6 +428,28 @@ def test_labels_that_change_are_trained_on_anew(tiny_model: TinyModel, tmp_path:
     assert "done before" not in second.stdout + second.stderr
     after = weights(tmp_path / "out" / "a")
     assert any(not np.array_equal(after[name], before[name]) for name in before)
+
+
+def test_models_of_several_seeds_have_all_labels_and_teach_together(tiny_model: TinyModel, tmp_path: Path) -> None:
+    tiny = tiny_model(1)
+    write_data(tmp_path)
+    stages = [
+        {"name": "labels", "start": str(tiny), "seeds": 2, "lists": [{"kind": "judged", "size": 10}]},
+        {"name": "mean", "average": ["labels"]},
+        {"name": "one", "start": "mean", "teachers": ["labels"], "lists": [{"kind": "general", "size": 4}]},
+    ]
+    done = run(write_recipe(tmp_path, tiny, stages=stages, outputs={"one": "one"}), tmp_path / "out", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert "all folds" not in said  # nothing is held out, so nothing is measured
+    counts = {line.split(": ")[1] for line in said.splitlines() if line.startswith("labels-") and " lists, " in line}
+    assert len(counts) == 1
+    first, second = (weights(tmp_path / "out" / "stages" / f"labels-{seed}") for seed in (0, 1))
+    assert any(not np.array_equal(first[name], second[name]) for name in first)
+    mean = weights(tmp_path / "out" / "stages" / "mean")
+    for name, value in mean.items():
+        np.testing.assert_allclose(value, (first[name] + second[name]) / 2, atol=1e-6, err_msg=name)
+    assert any(not np.array_equal(value, mean[name]) for name, value in weights(tmp_path / "out" / "one").items())
 
 
 def test_two_runs_do_not_write_one_folder(tiny_model: TinyModel, tmp_path: Path) -> None:
