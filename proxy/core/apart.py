@@ -66,7 +66,7 @@ def _holds(value: object, key: str) -> bool:
 
 def texts_params(names: Iterable[str]) -> list[str]:
     """Return which of these URL parameters a search for texts goes without: those that say what is shown."""
-    dropped = {*_SHOWN_ONLY, "_source_includes", "_source_excludes", "filter_path"}
+    dropped = {*_SHOWN_ONLY, "_source_includes", "_source_excludes", "_source_exclude_vectors", "filter_path"}
     return [name for name in names if name in dropped]
 
 

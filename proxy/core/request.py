@@ -22,6 +22,7 @@ from proxy.core.limits import (
     retriever_window,
     sort_keeps_score_order,
     url_int,
+    with_outermost_retriever,
 )
 from proxy.core.messages import Outcome, Reason, Search, SearchCall, Status
 from proxy.core.params import Params, is_true
@@ -221,11 +222,12 @@ def _read(search: Search, rule: Rule) -> Plan:
     skipped_call = own_call if search.taken_over or pipeline in (None, NO_PIPELINE) else None
     if search.asked_to_skip and "skip_header" in rule.overrides:
         raise _Skip(Reason.ASKED, skipped_call)
+    ordering = with_outermost_retriever(body)
     try:
-        _refuse_untouched(search, url, body, rule.pit)
+        _refuse_untouched(search, url, ordering, rule.pit)
         page_from, page_size = _page(url, body)
         window = _window(rule.window, body, search.taken_over)
-        asked_fields = tuple(_asked_fields(url, body))
+        asked_fields = tuple(_asked_fields(url, ordering))
     except _Skip as skip:
         raise _Skip(skip.reason, skipped_call) from None
     except Unreadable:

@@ -69,8 +69,8 @@ def test_the_search_for_texts_keeps_what_decides_about_the_hits() -> None:
 
 
 def test_parameters_of_what_is_shown_go_and_others_stay() -> None:
-    names = ["_source", "filter_path", "explain", "routing", "preference", "_source_excludes", "q", "search_type"]
-    assert texts_params(names) == ["_source", "filter_path", "explain", "_source_excludes"]
+    shown = ["_source", "filter_path", "explain", "_source_excludes", "_source_exclude_vectors"]
+    assert texts_params(["routing", *shown, "preference", "q", "search_type"]) == shown
 
 
 COMPLETION: dict[str, Any] = {"suggest": {"s": {"prefix": "re", "completion": {"field": "suggest"}}}}
