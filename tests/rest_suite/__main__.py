@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from proxy.settings import TemplateError
 from tests.engines import RELEASES, EngineError, available
 from tests.rest_suite.cases import read_cases
 from tests.rest_suite.compare import Runner
@@ -32,6 +33,11 @@ def main() -> int:
         action="store_true",
         help="by a model that reads the documents and likes all alike",
     )
+    parser.add_argument(
+        "--text",
+        metavar="TEMPLATE",
+        help="with --scored: what makes a document's text, such as '{text} {foo}'; else it follows from the query",
+    )
     parser.add_argument("--report", type=Path, help="write the report into this file, too")
     arguments = parser.parse_args()
     name = _NAMES.get(arguments.engine, arguments.engine)
@@ -42,11 +48,12 @@ def main() -> int:
         cases, apis = read_cases(files.tests, arguments.only), read_apis(files.api)
         with ExitStack() as stack:
             engine = stack.enter_context(engine_for_suite(name))
-            proxy = None if arguments.direct_only else stack.enter_context(proxy_for_suite(engine, arguments.scored))
+            stand = None if arguments.direct_only else proxy_for_suite(engine, arguments.scored, arguments.text)
+            proxy = None if stand is None else stack.enter_context(stand)
             text = QUERY_TEXT if arguments.scored else None
             runner = stack.enter_context(Runner(apis, engine.url, proxy.url if proxy else None, text))
             comparison = runner.run(tqdm(cases, smoothing=0.05))
-    except (SuiteError, EngineError, RuntimeError, OSError) as error:
+    except (SuiteError, EngineError, TemplateError, RuntimeError, OSError) as error:
         print(f"rest suite: {error}", file=sys.stderr)
         return 2
     report = "\n".join(comparison.lines())

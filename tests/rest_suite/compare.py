@@ -16,7 +16,13 @@ from tests.rest_suite.cluster import Cluster, read_cluster, wipe
 from tests.rest_suite.run import Exchange, Result, run_case
 from tests.rest_suite.spec import Api
 
-_COMPARED_APIS = frozenset({"search", "msearch"})
+_SEARCHES = frozenset({"search", "msearch"})
+_COMPARED_APIS = _SEARCHES | {
+    *("scroll", "search_template", "msearch_template", "render_search_template", "search_shards", "knn_search"),
+    *("count", "explain", "field_caps", "indices.validate_query", "terms_enum", "rank_eval"),
+    *("get", "get_source", "mget", "exists", "exists_source", "termvectors", "mtermvectors"),
+}
+"""Whose answers are the same each time, but for what is made volatile below."""
 _VOLATILE = [
     (re.compile(rb'("took"\s*:\s*)\d+'), rb"\1N"),
     (re.compile(rb'("(?:_scroll_id|pit_id|index_uuid)"\s*:\s*)"[^"]*"'), rb"\1N"),
@@ -44,6 +50,8 @@ class Comparison:
     """Why cases are not run."""
     differences: dict[str, str] = field(default_factory=dict)
     """Cases that go another way through the proxy, seen twice."""
+    left: dict[str, str] = field(default_factory=dict)
+    """What could not be wiped away, and after which case it was there first."""
 
     @property
     def reranked(self) -> int:
@@ -62,6 +70,7 @@ class Comparison:
             ]
         for title, cases in (("DIFFERENT", self.differences), ("fails directly", self.failed)):
             lines += [f"{title}: {case}: {why}" for case, why in cases.items()]
+        lines += [f"left behind by {case}: {what}" for what, case in self.left.items()]
         return [*lines, *(f"skipped {count}: {why}" for why, count in self.skipped.most_common())]
 
 
@@ -101,21 +110,21 @@ class Runner:
     def run(self, cases: Iterable[Case]) -> Comparison:
         """Run each case directly, then through the proxy, each time on a wiped cluster."""
         comparison = Comparison()
-        wipe(self._engine)
+        comparison.left.update(dict.fromkeys(wipe(self._engine), "what was there before"))
         for case in cases:
             self._run_both(case, comparison)
         if self._proxy is not None:
             comparison.statuses = _statuses(self._proxy)
         return comparison
 
-    def _run(self, case: Case, client: Client) -> Result:
+    def _run(self, case: Case, client: Client, comparison: Comparison) -> Result:
         result = run_case(case, client, self._apis, self.cluster)
-        if result.exchanges:
-            wipe(self._engine)
+        for what in wipe(self._engine) if result.exchanges else ():
+            comparison.left.setdefault(what, str(case))
         return result
 
     def _run_both(self, case: Case, comparison: Comparison) -> None:
-        direct = self._run(case, self._engine)
+        direct = self._run(case, self._engine, comparison)
         comparison.direct[direct.status] += 1
         if direct.status == "failed":
             comparison.failed[str(case)] = direct.detail
@@ -123,15 +132,15 @@ class Runner:
             comparison.skipped[direct.detail] += 1
         if self._proxy is None:
             return
-        proxied = self._run(case, self._proxy)
+        proxied = self._run(case, self._proxy, comparison)
         comparison.proxied[proxied.status] += 1
-        comparison.compared += sum(exchange.api in _COMPARED_APIS for exchange in proxied.exchanges)
+        comparison.compared += sum(exchange.api in _SEARCHES for exchange in proxied.exchanges)
         why = difference(direct, proxied)
         if why is None:
             return
         # What is not the same twice directly proves nothing.
-        again = self._run(case, self._engine)
-        if difference(direct, again) is None and (why := difference(again, self._run(case, self._proxy))):
+        again = self._run(case, self._engine, comparison)
+        if difference(direct, again) is None and (why := difference(again, self._run(case, self._proxy, comparison))):
             comparison.differences[str(case)] = why
 
 

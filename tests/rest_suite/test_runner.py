@@ -15,7 +15,7 @@ from tests.rest_suite.compare import difference
 from tests.rest_suite.fetch import SuiteError, suite_in
 from tests.rest_suite.run import run_case
 from tests.rest_suite.skips import why_skipped
-from tests.rest_suite.spec import Api, BadCall, Request, encode_body, read_apis
+from tests.rest_suite.spec import Api, BadCall, Request, encode_body, raw_request, read_apis
 from tests.rest_suite.values import MISSING, Failure, Stash, equal, is_true, look_up, search_pattern
 
 OPENSEARCH = Cluster(False, "2.19.1", {"testattr": "test"})
@@ -109,6 +109,34 @@ def test_requests(apis: dict[str, Api]) -> None:
     assert encode_body('{"a": 1}\n{"b": 2}', bulk=True) == b'{"a": 1}\n{"b": 2}\n'
 
 
+def test_bodies_are_written_as_the_engines_runner_writes_them(apis: dict[str, Api]) -> None:
+    assert encode_body('{"a": 1}\n{"b": 2}', bulk=False) == b'{"a": 1}\n{"b": 2}\n'
+    assert encode_body([{"a": 1}, '{"b": 2}'], bulk=False) == b'{"a": 1}\n{"b": 2}\n'
+    # A document over several lines, and several in one text.
+    pretty = ['{"update": {}}', '{\n  "doc": {\n    "a": 1\n  }\n}\n', '{"index": {}}\n{"c": 3}']
+    assert encode_body(pretty, bulk=True).splitlines() == [
+        b'{"update": {}}',
+        b'{"doc": {"a": 1}}',
+        b'{"index": {}}',
+        b'{"c": 3}',
+    ]
+    assert encode_body("{not json", bulk=True) == b"{not json\n"
+    assert apis["search"].request({"body": ""}).body is None
+    in_yaml = {"Content-Type": "application/yaml"}
+    request = apis["search"].request({"body": {"query": {"match": {"a": "b"}}}}, in_yaml)
+    assert request.headers == in_yaml
+    assert load_yaml((request.body or b"").decode()) == [{"query": {"match": {"a": "b"}}}]
+
+
+def test_raw_calls() -> None:
+    request = raw_request({"method": "PUT", "path": "a/_doc/1", "refresh": True, "body": {"x": 1}}, {"X": "y"})
+    assert str(request) == "PUT /a/_doc/1?refresh=true"
+    assert (request.body, request.headers) == (b'{"x": 1}', {"Content-Type": "application/json", "X": "y"})
+    assert str(raw_request({"method": "GET", "path": "/_cat"}, {})) == "GET /_cat"
+    with pytest.raises(BadCall, match="path"):
+        raw_request({"method": "GET"}, {})
+
+
 def test_get_and_post_are_both_used(apis: dict[str, Api]) -> None:
     methods = {apis["search"].request({"body": {"from": number}}).method for number in range(20)}
     assert methods == {"GET", "POST"}
@@ -140,6 +168,7 @@ def test_comparing() -> None:
     assert not any(map(is_true, ("", "false", "0", 0, False, None, MISSING)))
     assert search_pattern(r"^ a [ b ] \s  # comment" + "\n  c $", "ab c", verbose=True)
     assert not search_pattern("a b", "ab", verbose=False)
+    assert search_pattern(r"(?<year>\d+)\h\p{Alpha}++(?<!x)\z", "in 2026 a", verbose=False)  # as Java writes it
 
 
 @pytest.mark.parametrize(
@@ -188,7 +217,13 @@ def test_skipping(kind: str, wanted: dict[str, Any], skipped: bool) -> None:
     assert (why is not None) is skipped
 
 
-HITS = {"hits": {"total": 2, "hits": [{"_id": "1", "_score": 1.5}, {"_id": "2", "_score": 1.0}]}, "text": "a 12 b"}
+HITS = {
+    "hits": {"total": 2, "hits": [{"_id": "1", "_score": 1.5}, {"_id": "2", "_score": 1.0}]},
+    "text": "a 12 b",
+    "tags": ["b", "a", "a"],
+    "time": "2026-01-01T00:00:00.500Z",
+    "nothing": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -214,10 +249,26 @@ HITS = {"hits": {"total": 2, "hits": [{"_id": "1", "_score": 1.5}, {"_id": "2", 
         ("contains: {hits.hits: {_id: '3'}}", "failed"),
         ("close_to: {hits.hits.0._score: {value: 1.4, error: 0.2}}", "passed"),
         ("close_to: {hits.hits.0._score: {value: 1.4, error: 0.01}}", "failed"),
+        ("contains: {hits: {total: 2}}", "passed"),
+        ("contains: {hits: {total: 3}}", "failed"),
+        ("contains: {hits.total: 2}", "failed"),
+        ("contains: {tags: a}", "passed"),
+        ("matches_in_any_order: {tags: [a, b, a]}", "passed"),
+        ("matches_in_any_order: {tags: [a, b, b]}", "failed"),
+        ("matches_in_any_order: {tags: [a, b]}", "failed"),
+        ("matches_in_any_order: {hits.total: 2}", "passed"),
+        ("matches_in_any_order: {hits.total: [2]}", "failed"),
+        ("is_after: {time: '2026-01-01T00:00:00Z'}", "passed"),
+        ("is_after: {time: '2026-01-01T00:00:01.000+00:00'}", "failed"),
+        ("eventually: [{match: {hits.total: 2}}, {is_true: text}]", "passed"),
+        ("match: {hits.total: $body.hits.total}", "passed"),
+        ("match: {hits.hits.0._id: '${_project_id_prefix_}1'}", "passed"),
+        ("exists: nothing", "failed"),
+        ("not_exists: nothing", "passed"),
         ("exists: hits", "passed"),
         ("not_exists: hits", "failed"),
         ("set: {hits.hits.1._id: x}\n  - match: {hits.hits.1._id: $x}", "passed"),
-        ("set: {nothing: x}", "failed"),
+        ("set: {not.there: x}", "failed"),
         ("do: {search: {nonsense: 1}}", "failed"),
         ("do: {catch: param, search: {nonsense: 1}}", "passed"),
         ("do: {catch: missing, search: {}}", "failed"),
@@ -261,6 +312,22 @@ def test_warnings(expected: str, status: str, apis: dict[str, Api], tmp_path: Pa
     warning = ("Warning", '299 OpenSearch-2.19.1-abc "[query][1:8] old [thing]"')
     text = f"case:\n  - do: {{{expected}search: {{}}}}\n"
     assert run_text(text, apis, Scripted({}, headers=(warning,)), tmp_path).status == status
+
+
+def test_what_holds_only_after_a_while(apis: dict[str, Api], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.rest_suite.run._PAUSE_S", 0)
+    client = Scripted({"hits": {"total": 0}})
+
+    class Filling(Scripted):
+        def send(self, request: Request) -> Response:
+            answer = client.send(request)
+            client._answer = (*client._answer[:2], json.dumps({"hits": {"total": len(client.requests)}}).encode())
+            return answer
+
+    steps = "eventually: [{do: {search: {}}}, {match: {hits.total: 3}}]"
+    result = run_text(f"case:\n  - {steps}\n", apis, Filling({}), tmp_path)
+    assert result.status == "passed", result.detail
+    assert len(client.requests) == 4
 
 
 def test_setup_and_teardown_surround_a_case(apis: dict[str, Api], tmp_path: Path) -> None:
