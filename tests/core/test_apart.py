@@ -33,6 +33,8 @@ SHOWN: list[dict[str, Any]] = [
     {"aggs": {"a": {"terms": {"field": "f"}, "aggs": {"best": {"top_hits": {}}}}}},
     {"aggregations": {"best": {"top_hits": {"size": 1}}}},
     {"suggest": {"s": {"prefix": "re", "completion": {"field": "suggest"}}}},
+    {"profile": True},
+    {"profile": "true"},
 ]
 
 
@@ -50,12 +52,16 @@ def test_a_whole_source_is_not(url: dict[str, str], body: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("body", SHOWN)
 @pytest.mark.parametrize("elasticsearch", [True, False, None])
-def test_top_hits_and_completions_show_fields_on_both_engines(body: dict[str, Any], elasticsearch: bool | None) -> None:
+def test_other_sections_show_fields_on_both_engines(body: dict[str, Any], elasticsearch: bool | None) -> None:
     assert fields_would_show({}, body, elasticsearch)
 
 
 def test_other_aggregations_and_suggestions_do_not() -> None:
-    body = {"aggs": {"a": {"avg": {"field": "price"}}}, "suggest": {"s": {"text": "x", "term": {"field": "title"}}}}
+    body = {
+        "profile": False,
+        "aggs": {"a": {"avg": {"field": "price"}}},
+        "suggest": {"s": {"text": "x", "term": {"field": "title"}}},
+    }
     assert not fields_would_show({}, body, elasticsearch=True)
 
 

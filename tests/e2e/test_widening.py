@@ -198,3 +198,16 @@ def test_a_standard_retriever_that_collapses_keeps_its_fields(engine: Engine, pr
     shown = {hit["_id"]: hit["fields"] for hit in one["hits"]}
     assert {hit["_id"]: hit["fields"] for hit in other["hits"]} == shown
     assert all(fields.keys() == {"title.keyword"} for fields in shown.values())
+
+
+def test_a_profile_tells_of_the_clients_own_sections(engine: Engine, proxy: ProxyThread) -> None:
+    body = {"query": MATCH, "profile": True, "size": 5}
+    direct, through = (send(url, "POST", f"/{WIDE}/_search", body) for url in (engine.url, proxy.url))
+    assert through.header("X-Rerank-Status") == "full"
+    one, other = (json.loads(answer.body)["profile"]["shards"] for answer in (direct, through))
+    assert list(map(_phases, other)) == list(map(_phases, one))
+
+
+def _phases(shard: dict[str, Any]) -> list[str]:
+    """OpenSearch 2 does not profile the fetch."""
+    return [phase["type"] for phase in shard.get("fetch", {}).get("children", [])]
