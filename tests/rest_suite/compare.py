@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.edge.headers import QUERY_HEADER
+from proxy.edge.headers import QUERY_HEADER, STATUS_HEADER
 from tests.rest_suite.cases import Case
 from tests.rest_suite.client import Client
 from tests.rest_suite.cluster import Cluster, read_cluster, wipe
@@ -42,6 +42,8 @@ class Comparison:
     proxied: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     """Searches through the proxy, those within multi-searches too, by what became of them: its own metric."""
+    fallbacks: dict[str, str] = field(default_factory=dict)
+    """Searches that the engine answers though ours failed: none is lost, but none is reranked either."""
     compared: int = 0
     """Answers of searches that were compared byte by byte, apart from ids and times."""
     failed: dict[str, str] = field(default_factory=dict)
@@ -68,7 +70,11 @@ class Comparison:
                 f"answers of searches compared: {self.compared}",
                 f"differences: {len(self.differences)}",
             ]
-        for title, cases in (("DIFFERENT", self.differences), ("fails directly", self.failed)):
+        for title, cases in (
+            ("DIFFERENT", self.differences),
+            ("not reranked", self.fallbacks),
+            ("fails directly", self.failed),
+        ):
             lines += [f"{title}: {case}: {why}" for case, why in cases.items()]
         lines += [f"left behind by {case}: {what}" for what, case in self.left.items()]
         return [*lines, *(f"skipped {count}: {why}" for why, count in self.skipped.most_common())]
@@ -135,6 +141,7 @@ class Runner:
         proxied = self._run(case, self._proxy, comparison)
         comparison.proxied[proxied.status] += 1
         comparison.compared += sum(exchange.api in _SEARCHES for exchange in proxied.exchanges)
+        comparison.fallbacks.update(_fallbacks(case, proxied))
         why = difference(direct, proxied)
         if why is None:
             return
@@ -142,6 +149,13 @@ class Runner:
         again = self._run(case, self._engine, comparison)
         if difference(direct, again) is None and (why := difference(again, self._run(case, self._proxy, comparison))):
             comparison.differences[str(case)] = why
+
+
+def _fallbacks(case: Case, result: Result) -> Iterator[tuple[str, str]]:
+    for exchange in result.exchanges:
+        status = next(iter(exchange.response.all_headers(STATUS_HEADER)), "")
+        if exchange.response.status == 200 and "fallback" in status:
+            yield f"{case}: {exchange.request}", status
 
 
 def _statuses(proxy: Client) -> Counter[str]:

@@ -17,6 +17,9 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 RAW = "raw"
 """Not an API but any request: its method and path are given."""
+_ONE_IN = 10
+_MOST_IN_URL = 3000
+"""The engines take 4096 bytes of a request line."""
 _RUNNERS_OWN = frozenset({"ignore", "body"})
 
 
@@ -85,7 +88,8 @@ class Api:
         query = urlencode({name: text_of(value) for name, value in given.items() if name not in path.parts})
         target = f"{filled}?{query}" if query else filled
         encoded, sent = _encoded(body, self.bulk, headers)
-        return Request(_method(path.methods, encoded, target), target, encoded, sent)
+        request = Request(_method(path.methods, encoded, target), target, encoded, sent)
+        return _with_source(request) if not self.bulk and "GET" in path.methods and encoded else request
 
     def _path(self, given: dict[str, Any]) -> ApiPath:
         fitting = [path for path in self.paths if path.parts <= given.keys()]
@@ -100,6 +104,16 @@ def _method(methods: tuple[str, ...], body: bytes | None, target: str) -> str:
         return "GET" if "GET" in methods else methods[0]
     # Both forms are used by clients: which of them follows from the request, so that it stays the same between runs.
     return methods[zlib.crc32(target.encode() + body) % len(methods)]
+
+
+def _with_source(request: Request) -> Request:
+    """Put the body of one request in some into the URL, as clients do that cannot send one with GET."""
+    body = request.body or b""
+    source = urlencode({"source": body, "source_content_type": JSON})
+    is_chosen = zlib.crc32(body) % _ONE_IN == 1 and len(source) < _MOST_IN_URL
+    if not is_chosen or request.headers != {"Content-Type": JSON}:
+        return request
+    return Request("GET", request.target + ("&" if "?" in request.target else "?") + source)
 
 
 def text_of(value: Any) -> str:

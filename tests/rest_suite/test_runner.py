@@ -11,7 +11,7 @@ import pytest
 from tests.rest_suite.cases import load_yaml, read_cases
 from tests.rest_suite.client import Response
 from tests.rest_suite.cluster import Cluster
-from tests.rest_suite.compare import difference
+from tests.rest_suite.compare import Runner, difference
 from tests.rest_suite.fetch import SuiteError, suite_in
 from tests.rest_suite.run import run_case
 from tests.rest_suite.skips import why_skipped
@@ -137,9 +137,15 @@ def test_raw_calls() -> None:
         raw_request({"method": "GET"}, {})
 
 
-def test_get_and_post_are_both_used(apis: dict[str, Api]) -> None:
-    methods = {apis["search"].request({"body": {"from": number}}).method for number in range(20)}
-    assert methods == {"GET", "POST"}
+def test_all_ways_to_send_a_body_are_used(apis: dict[str, Api]) -> None:
+    requests = [apis["search"].request({"pretty": True, "body": {"from": number}}) for number in range(40)]
+    assert {request.method for request in requests if request.body} == {"GET", "POST"}
+    (in_url, *_) = (request for request in requests if not request.body)
+    assert (in_url.method, in_url.headers) == ("GET", {})
+    assert in_url.target.startswith("/_search?pretty=true&source=%7B%22from%22%3A+")
+    assert in_url.target.endswith("&source_content_type=application%2Fjson")
+    long = [apis["search"].request({"body": {"from": number, "stats": ["x" * 4000]}}) for number in range(40)]
+    assert all(request.body for request in long)
 
 
 def test_paths_and_stash() -> None:
@@ -357,6 +363,49 @@ def test_a_difference_is_seen(apis: dict[str, Api], tmp_path: Path) -> None:
     turned = {**HITS, "took": 5, "hits": {"hits": HITS["hits"]["hits"][::-1]}}  # type: ignore[index]
     assert "body" in (difference(first, run_text(text, apis, Scripted(turned), tmp_path)) or "")
     assert "failed" in (difference(first, run_text(text, apis, Scripted({}), tmp_path)) or "")
+
+
+class SomeEngine:
+    """What the comparison asks an engine or a proxy: a cluster with an index that cannot be deleted, and the metric."""
+
+    def __init__(self, status: str) -> None:
+        self._status = status
+
+    def send(self, request: Request) -> Response:
+        headers = (("content-type", "application/json"), ("X-Rerank-Status", self._status))
+        return Response(request.method, 200, headers, json.dumps(HITS).encode())
+
+    def ask(self, method: str, target: str, body: Any = None) -> Response:
+        answers: dict[str, Any] = {
+            "/_nodes": {"nodes": {"n": {"version": "2.19.1"}}},
+            "/_cluster/settings": {},
+            "/_cluster/state/metadata": {"metadata": {"indices": {".kept": {}}}},
+        }
+        if method == "DELETE":
+            return Response(method, 403, (), b"reserved")
+        found = answers.get(target.partition("?")[0])
+        if found is None:
+            return Response(method, 200, (), b'rerank_searches_total{status="full",reason=""} 3\n')
+        return Response(method, 200, (("content-type", "application/json"),), json.dumps(found).encode())
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_report_tells_what_is_left_behind_and_what_is_not_reranked(
+    apis: dict[str, Api], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = {"engine": SomeEngine(""), "proxy": SomeEngine("fallback; reason=shard-failures")}
+    monkeypatch.setattr("tests.rest_suite.compare.Client", lambda url, headers=None: clients[url])
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "one.yml").write_text("case:\n  - do: {search: {index: i}}\n")
+    with Runner(apis, "engine", "proxy") as runner:
+        comparison = runner.run(read_cases(tmp_path / "tests"))
+    assert (comparison.direct, comparison.proxied) == ({"passed": 1}, {"passed": 1})
+    assert comparison.reranked == 3
+    report = "\n".join(comparison.lines())
+    assert "left behind by what was there before: DELETE /.kept" in report
+    assert "not reranked: one.yml / case: GET /i/_search: fallback; reason=shard-failures" in report
 
 
 def test_unreadable_suites(tmp_path: Path) -> None:
