@@ -15,7 +15,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _WINDOWED_RETRIEVERS = {"rrf", "linear", "rescorer", "rule", "pinned", "diversify"}
 _PLAIN_RETRIEVERS = {"standard", "knn"}
-_OF_THE_ORDER = ("sort", "search_after", "collapse")
+_OF_THE_SEARCH = ("sort", "search_after", "collapse", "terminate_after")
 
 _MAX_DIGITS = 20
 
@@ -133,7 +133,7 @@ def retriever_limit(retriever: object) -> int | None:
 
 
 def with_outermost_retriever(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a body with what an outermost ``standard`` retriever says of the order: there it means what it does here.
+    """Return a body with what an outermost ``standard`` retriever says of the whole search, as if it stood beside it.
 
     What the children of other retrievers say decides about those alone.
     """
@@ -141,7 +141,7 @@ def with_outermost_retriever(body: dict[str, Any]) -> dict[str, Any]:
     options = retriever.get("standard") if isinstance(retriever, dict) else None
     if not isinstance(options, dict):
         return body
-    return {**body, **{key: options[key] for key in _OF_THE_ORDER if key in options}}
+    return {**body, **{key: options[key] for key in _OF_THE_SEARCH if key in options}}
 
 
 def _child_retrievers(options: dict[str, Any]) -> list[object]:

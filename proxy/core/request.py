@@ -126,7 +126,8 @@ class Plan:
         """Return the search that gives the window's hits with nothing but these fields."""
         widened = self.widened_call(())
         url = widened.params.as_dict()
-        ends_early = any(key in url or key in self.body for key in ("terminate_after", "timeout"))
+        asked = with_outermost_retriever(self.body)
+        ends_early = any(key in url or key in asked for key in ("terminate_after", "timeout"))
         body = texts_body(widened.body, added_fields, ends_early)
         return SearchCall(widened.params.without(texts_params(url)), body, widened.content_type)
 

@@ -94,6 +94,21 @@ def test_the_clients_search_goes_out_without_our_fields() -> None:
     assert answer.outcome.status is Status.FULL
 
 
+@pytest.mark.parametrize(
+    "ending",
+    [
+        {"query": QUERY, "terminate_after": 5},
+        {"retriever": {"standard": {"query": QUERY, "terminate_after": 5}}},
+    ],
+)
+def test_aggregations_stay_where_they_decide_when_collecting_ends(ending: dict[str, Any]) -> None:
+    setup = make()
+    best = {"best": {"top_hits": {}}}
+    setup.run(make_search({**ending, "aggs": best}))
+    _, texts = (json.loads(need.call.body) for need in setup.needs if isinstance(need, NeedSearch))
+    assert (texts["aggs"], texts["fields"]) == (best, ["title"])
+
+
 def test_a_filtered_source_is_asked_for_by_a_search_of_its_own() -> None:
     """The window comes with the texts alone, the page with all that the client asks for."""
     setup = make()

@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, help="folder with test/ and api/; none: OpenSearch's own suite")
     parser.add_argument("--engine", required=True, choices=[*RELEASES, *_NAMES])
     parser.add_argument("--api", type=Path, help="folder of API descriptions, where it is not beside the tests")
-    parser.add_argument("--only", default="", help="only files whose path holds this text")
+    parser.add_argument("--only", default="", help="only files whose path holds this text, or one of several with commas")
     parser.add_argument("--direct-only", action="store_true", help="without the proxy")
     parser.add_argument(
         "--scored",
