@@ -154,8 +154,17 @@ class Runner:
 def _fallbacks(case: Case, result: Result) -> Iterator[tuple[str, str]]:
     for exchange in result.exchanges:
         status = next(iter(exchange.response.all_headers(STATUS_HEADER)), "")
-        if exchange.response.status == 200 and "fallback" in status:
+        counted = re.search(r"fallback=(\d+)", status)
+        fallbacks = int(counted[1]) if counted else int(status.startswith("fallback"))
+        if exchange.response.status == 200 and fallbacks > _errors(exchange):
             yield f"{case}: {exchange.request}", status
+
+
+def _errors(exchange: Exchange) -> int:
+    """Return how many items of a multi-search are the engine's errors."""
+    if exchange.api != "msearch" or not isinstance(exchange.response.parsed, dict):
+        return 0
+    return sum("error" in item for item in exchange.response.parsed.get("responses", []))
 
 
 def _statuses(proxy: Client) -> Counter[str]:
