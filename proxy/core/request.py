@@ -315,7 +315,8 @@ def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any],
         raise _Skip(Reason.SORT)
     if "_none_" in _names(url.get("stored_fields", body.get("stored_fields"))):
         raise _Skip(Reason.STORED_FIELDS)
-    if knn_without_k(body):
+    # What is taken over asks for its window alone, which is the size that such a vector search goes by.
+    if knn_without_k(body) and not search.taken_over:
         raise _Skip(Reason.KNN)
 
 
