@@ -14,7 +14,7 @@ from tests.rest_suite.checks import CHECKS
 from tests.rest_suite.client import Client, Response
 from tests.rest_suite.cluster import Cluster
 from tests.rest_suite.skips import listed, why_skipped
-from tests.rest_suite.spec import RAW, Api, BadCall, Request, raw_request
+from tests.rest_suite.spec import RAW, Api, BadCall, Request, documents_of, parsed, raw_request
 from tests.rest_suite.values import (
     MISSING,
     Failure,
@@ -192,7 +192,7 @@ class _Run:
         self._check_node(wanted.get("node_selector"))
         # Of several calls in one step the engines' runner makes the last.
         name, arguments = [(key, value) for key, value in wanted.items() if key not in _ABOUT_THE_CALL][-1]
-        filled = self._stash.fill(arguments or {})
+        filled = self._stash.fill(_with_body_read(arguments or {}))
         headers = {
             "Content-Type" if key.lower() == "content-type" else key: str(value)
             for key, value in (self._stash.fill(wanted.get("headers")) or {}).items()
@@ -270,6 +270,18 @@ class _Run:
         missing += [pattern for pattern in needed_patterns if not any(re.search(pattern, text) for text in came)]
         if missing:
             raise Failure(f"no warning {missing} but {came} [{self._last()}]")
+
+
+def _items(body: Any) -> list[Any]:
+    return body if isinstance(body, list) else [body]
+
+
+def _with_body_read(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Stashed values stand in a body as values of their own: where a text may name one it is read first."""
+    texts = [item for item in _items(arguments.get("body")) if isinstance(item, str)]
+    if not any("$" in text for text in texts):
+        return arguments
+    return {**arguments, "body": [parsed(document) for document in documents_of(arguments["body"])]}
 
 
 def _warning_text(value: str) -> str:

@@ -144,40 +144,60 @@ def raw_request(arguments: dict[str, Any], headers: dict[str, str]) -> Request:
 def _encoded(body: Any, bulk: bool, headers: dict[str, str] | None) -> tuple[bytes | None, dict[str, str]]:
     """Return a body's bytes, and the headers to send."""
     given = dict(headers or {})
-    documents = [] if body is None else _documents(body)
+    documents = [] if body is None else documents_of(body)
     if not documents:
         return None, given
     if "yaml" in given.get("Content-Type", ""):
-        return yaml.safe_dump(documents[0], allow_unicode=True, sort_keys=False).encode(), given
+        return yaml.safe_dump(parsed(documents[0]), allow_unicode=True, sort_keys=False).encode(), given
     encoded = encode_body(body, bulk)
     return encoded, {"Content-Type": NDJSON if bulk else JSON, **given}
 
 
 def encode_body(body: Any, bulk: bool) -> bytes:
     """Write a body: JSON, or lines of it for bulk APIs and for several documents; texts hold JSON or YAML."""
-    documents = _documents(body)
+    documents = documents_of(body)
     if not bulk and len(documents) == 1:
         return documents[0].encode() if isinstance(documents[0], str) else _json(documents[0])
     return b"".join(_line(item) + b"\n" for item in documents)
 
 
-def _documents(body: Any) -> list[Any]:
-    """Return the documents of a body: a list's items, and those that its texts hold. What is none stays a text."""
+def documents_of(body: Any) -> list[Any]:
+    """Return the documents of a body: a list's items, and those that its texts hold.
+
+    A line of JSON stays as it is written, and so does what is neither JSON nor YAML.
+    """
     if isinstance(body, list):
-        return [document for item in body for document in _documents(item)]
+        return [document for item in body for document in documents_of(item)]
     if not isinstance(body, str):
         return [body]
-    found, rest = [], body.strip()
+    lines = [line.strip() for line in body.splitlines() if line.strip()]
+    if all(_read_json(line) is not None for line in lines):
+        return lines
+    documents = _read_json(body)
+    if documents is not None:
+        return documents
+    try:
+        return load_yaml(body)
+    except yaml.YAMLError:
+        return [body]
+
+
+def parsed(document: Any) -> Any:
+    """Return what a line of JSON says; anything else as it is."""
+    read = _read_json(document) if isinstance(document, str) else None
+    return read[0] if read else document
+
+
+def _read_json(text: str) -> list[Any] | None:
+    """Return the documents that stand one after the other in a text; None: it is no JSON."""
+    found, rest = [], text.strip()
     try:
         while rest:
             document, end = json.JSONDecoder().raw_decode(rest)
             found.append(document)
             rest = rest[end:].lstrip()
     except json.JSONDecodeError:
-        try:
-            return load_yaml(body)
-        except yaml.YAMLError:
-            return [body]
+        return None
     return found
 
 

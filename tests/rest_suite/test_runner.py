@@ -120,6 +120,7 @@ def test_bodies_are_written_as_the_engines_runner_writes_them(apis: dict[str, Ap
         b'{"index": {}}',
         b'{"c": 3}',
     ]
+    assert encode_body(['{"a" : 1.10}'], bulk=True) == b'{"a" : 1.10}\n'  # one line stays as it is written
     assert encode_body("{not json", bulk=True) == b"{not json\n"
     assert apis["search"].request({"body": ""}).body is None
     in_yaml = {"Content-Type": "application/yaml"}
@@ -353,6 +354,21 @@ case:
     assert run_text(text, apis, client, tmp_path).status == "failed"
     assert [request.target for request in client.requests] == ["/before/_search", "/within/_search", "/after/_search"]
     assert client.requests[1].headers == {"X-Opaque-Id": "me"}
+
+
+def test_bodies_that_are_texts_name_stashed_values(apis: dict[str, Api], tmp_path: Path) -> None:
+    text = """
+case:
+  - do: {search: {}}
+  - set: {hits.total: total}
+  - do: {search: {body: '{"from": "$total", "cost": "6 $"}'}}
+  - do: {bulk: {body: ['{"index": {"_id": "$total"}}', {"a": "${total}x"}]}}
+"""
+    client = Scripted(HITS)
+    result = run_text(text, apis, client, tmp_path)
+    assert result.status == "passed", result.detail
+    bodies = [request.body for request in client.requests]
+    assert bodies == [None, b'{"from": 2, "cost": "6 $"}', b'{"index": {"_id": 2}}\n{"a": "2x"}\n']
 
 
 def test_a_difference_is_seen(apis: dict[str, Api], tmp_path: Path) -> None:
