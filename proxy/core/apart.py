@@ -3,8 +3,8 @@
 Fields that are added to others come in an order that depends on their number. Elasticsearch, once it has read a field's
 values, filters ``_source`` by its decoded form: keys come in another order, and a pattern such as ``*e`` matches paths
 inside of objects, which it does not otherwise. ``top_hits`` aggregations and the options of completion suggesters show
-the added fields too. (Seen on Elasticsearch 8.19 and 9.5; completions on OpenSearch 2.19 as well, whose ``_source``
-does not change.)
+the added fields too, and a profile tells of them. (Seen on Elasticsearch 8.19 and 9.5; completions on OpenSearch 2.19
+as well, whose ``_source`` does not change.)
 """
 
 from __future__ import annotations
@@ -44,7 +44,12 @@ def fields_would_show(url: dict[str, str], body: dict[str, Any], elasticsearch: 
 
 
 def sections_show_fields(body: dict[str, Any]) -> bool:
-    """Say whether a search has sections beside the hits that show the fields asked for."""
+    """Say whether a search has sections beside the hits that show the fields asked for.
+
+    A profile lists what was done to fetch the hits.
+    """
+    if body.get("profile") not in (None, False, "false"):
+        return True
     return any(_holds(body.get(key), "top_hits") for key in _AGGREGATIONS) or _holds(body.get("suggest"), "completion")
 
 
@@ -66,7 +71,7 @@ def _holds(value: object, key: str) -> bool:
 
 def texts_params(names: Iterable[str]) -> list[str]:
     """Return which of these URL parameters a search for texts goes without: those that say what is shown."""
-    dropped = {*_SHOWN_ONLY, "_source_includes", "_source_excludes", "filter_path"}
+    dropped = {*_SHOWN_ONLY, "_source_includes", "_source_excludes", "_source_exclude_vectors", "filter_path"}
     return [name for name in names if name in dropped]
 
 

@@ -15,6 +15,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _WINDOWED_RETRIEVERS = {"rrf", "linear", "rescorer", "rule", "pinned", "diversify"}
 _PLAIN_RETRIEVERS = {"standard", "knn"}
+_OF_THE_SEARCH = ("sort", "search_after", "collapse", "terminate_after")
 
 _MAX_DIGITS = 20
 
@@ -131,6 +132,18 @@ def retriever_limit(retriever: object) -> int | None:
     return _own_window(kind, options) if kind in _WINDOWED_RETRIEVERS else None
 
 
+def with_outermost_retriever(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a body with what an outermost ``standard`` retriever says of the whole search, as if it stood beside it.
+
+    What the children of other retrievers say decides about those alone.
+    """
+    retriever = body.get("retriever")
+    options = retriever.get("standard") if isinstance(retriever, dict) else None
+    if not isinstance(options, dict):
+        return body
+    return {**body, **{key: options[key] for key in _OF_THE_SEARCH if key in options}}
+
+
 def _child_retrievers(options: dict[str, Any]) -> list[object]:
     children = [options["retriever"]] if "retriever" in options else []
     # `linear` wraps each child together with its weight.
@@ -138,21 +151,17 @@ def _child_retrievers(options: dict[str, Any]) -> list[object]:
     return children + [child.get("retriever", child) if isinstance(child, dict) else child for child in listed]
 
 
-def knn_without_k(body: dict[str, Any]) -> bool:
-    """Say whether a vector search has no ``k``: the engine then takes the size for it, so that widening changes it."""
+def knn_without_k(body: object) -> bool:
+    """Say whether a vector search has no ``k``: the engine then takes the size for it, so that widening changes it.
+
+    Wherever it stands: at the top, in a query, a retriever, a rescorer or the filter of an aggregation.
+    """
+    if isinstance(body, list):
+        return any(map(knn_without_k, body))
+    if not isinstance(body, dict):
+        return False
     sections = body.get("knn")
     for section in sections if isinstance(sections, list) else [sections]:
-        if isinstance(section, dict) and "k" not in section:
+        if isinstance(section, dict) and "field" in section and "k" not in section:
             return True
-    return _query_has_open_knn(body.get("query"))
-
-
-def _query_has_open_knn(query: object) -> bool:
-    if isinstance(query, list):
-        return any(_query_has_open_knn(item) for item in query)
-    if not isinstance(query, dict):
-        return False
-    knn = query.get("knn")
-    if isinstance(knn, dict) and "field" in knn and "k" not in knn:
-        return True
-    return any(_query_has_open_knn(value) for value in query.values())
+    return any(map(knn_without_k, body.values()))

@@ -22,6 +22,7 @@ from proxy.core.limits import (
     retriever_window,
     sort_keeps_score_order,
     url_int,
+    with_outermost_retriever,
 )
 from proxy.core.messages import Outcome, Reason, Search, SearchCall, Status
 from proxy.core.params import Params, is_true
@@ -125,7 +126,8 @@ class Plan:
         """Return the search that gives the window's hits with nothing but these fields."""
         widened = self.widened_call(())
         url = widened.params.as_dict()
-        ends_early = any(key in url or key in self.body for key in ("terminate_after", "timeout"))
+        asked = with_outermost_retriever(self.body)
+        ends_early = any(key in url or key in asked for key in ("terminate_after", "timeout"))
         body = texts_body(widened.body, added_fields, ends_early)
         return SearchCall(widened.params.without(texts_params(url)), body, widened.content_type)
 
@@ -221,11 +223,12 @@ def _read(search: Search, rule: Rule) -> Plan:
     skipped_call = own_call if search.taken_over or pipeline in (None, NO_PIPELINE) else None
     if search.asked_to_skip and "skip_header" in rule.overrides:
         raise _Skip(Reason.ASKED, skipped_call)
+    ordering = with_outermost_retriever(body)
     try:
-        _refuse_untouched(search, url, body, rule.pit)
+        _refuse_untouched(search, url, ordering, rule.pit)
         page_from, page_size = _page(url, body)
         window = _window(rule.window, body, search.taken_over)
-        asked_fields = tuple(_asked_fields(url, body))
+        asked_fields = tuple(_asked_fields(url, ordering))
     except _Skip as skip:
         raise _Skip(skip.reason, skipped_call) from None
     except Unreadable:
@@ -312,7 +315,8 @@ def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any],
         raise _Skip(Reason.SORT)
     if "_none_" in _names(url.get("stored_fields", body.get("stored_fields"))):
         raise _Skip(Reason.STORED_FIELDS)
-    if knn_without_k(body):
+    # What is taken over asks for its window alone, which is the size that such a vector search goes by.
+    if knn_without_k(body) and not search.taken_over:
         raise _Skip(Reason.KNN)
 
 

@@ -47,6 +47,7 @@ _SHOWN_PARAMS = (
     "_source",
     "_source_includes",
     "_source_excludes",
+    "_source_exclude_vectors",
     "docvalue_fields",
     "stored_fields",
     "explain",

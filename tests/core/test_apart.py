@@ -33,6 +33,8 @@ SHOWN: list[dict[str, Any]] = [
     {"aggs": {"a": {"terms": {"field": "f"}, "aggs": {"best": {"top_hits": {}}}}}},
     {"aggregations": {"best": {"top_hits": {"size": 1}}}},
     {"suggest": {"s": {"prefix": "re", "completion": {"field": "suggest"}}}},
+    {"profile": True},
+    {"profile": "true"},
 ]
 
 
@@ -50,12 +52,16 @@ def test_a_whole_source_is_not(url: dict[str, str], body: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("body", SHOWN)
 @pytest.mark.parametrize("elasticsearch", [True, False, None])
-def test_top_hits_and_completions_show_fields_on_both_engines(body: dict[str, Any], elasticsearch: bool | None) -> None:
+def test_other_sections_show_fields_on_both_engines(body: dict[str, Any], elasticsearch: bool | None) -> None:
     assert fields_would_show({}, body, elasticsearch)
 
 
 def test_other_aggregations_and_suggestions_do_not() -> None:
-    body = {"aggs": {"a": {"avg": {"field": "price"}}}, "suggest": {"s": {"text": "x", "term": {"field": "title"}}}}
+    body = {
+        "profile": False,
+        "aggs": {"a": {"avg": {"field": "price"}}},
+        "suggest": {"s": {"text": "x", "term": {"field": "title"}}},
+    }
     assert not fields_would_show({}, body, elasticsearch=True)
 
 
@@ -69,8 +75,8 @@ def test_the_search_for_texts_keeps_what_decides_about_the_hits() -> None:
 
 
 def test_parameters_of_what_is_shown_go_and_others_stay() -> None:
-    names = ["_source", "filter_path", "explain", "routing", "preference", "_source_excludes", "q", "search_type"]
-    assert texts_params(names) == ["_source", "filter_path", "explain", "_source_excludes"]
+    shown = ["_source", "filter_path", "explain", "_source_excludes", "_source_exclude_vectors"]
+    assert texts_params(["routing", *shown, "preference", "q", "search_type"]) == shown
 
 
 COMPLETION: dict[str, Any] = {"suggest": {"s": {"prefix": "re", "completion": {"field": "suggest"}}}}
@@ -86,6 +92,21 @@ def test_the_clients_search_goes_out_without_our_fields() -> None:
     assert ids(answer.body) == "dbc"
     assert b"fields" not in answer.body
     assert answer.outcome.status is Status.FULL
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        {"query": QUERY, "terminate_after": 5},
+        {"retriever": {"standard": {"query": QUERY, "terminate_after": 5}}},
+    ],
+)
+def test_aggregations_stay_where_they_decide_when_collecting_ends(ending: dict[str, Any]) -> None:
+    setup = make()
+    best = {"best": {"top_hits": {}}}
+    setup.run(make_search({**ending, "aggs": best}))
+    _, texts = (json.loads(need.call.body) for need in setup.needs if isinstance(need, NeedSearch))
+    assert (texts["aggs"], texts["fields"]) == (best, ["title"])
 
 
 def test_a_filtered_source_is_asked_for_by_a_search_of_its_own() -> None:

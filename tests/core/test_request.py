@@ -83,6 +83,10 @@ def test_page(body: Any, query_string: str, page: tuple[int, int]) -> None:
         ({"sort": ["price"]}, "", Reason.SORT),
         ({}, "sort=price", Reason.SORT),
         ({"sort": [{"_score": "asc"}]}, "", Reason.SORT),
+        ({"retriever": {"standard": {"sort": ["price"]}}}, "", Reason.SORT),
+        ({"retriever": {"standard": {"sort": [{"_score": "asc"}]}}}, "", Reason.SORT),
+        ({"retriever": {"standard": {"sort": ["price"], "search_after": [5]}}}, "", Reason.SEARCH_AFTER),
+        ({"retriever": {"standard": {"query": {"knn": {"field": "v"}}}}}, "", Reason.KNN),
         ({"retriever": {"text_similarity_reranker": {}}}, "", Reason.RETRIEVER),
         ({"retriever": {"knn": {"field": "v"}}}, "", Reason.KNN),
         ({"knn": {"field": "v"}}, "", Reason.KNN),
@@ -262,6 +266,14 @@ def test_widening_any_body(
         ({"rescore": {"window_size": 20}}, (15, 10), 20, 25),
         ({"rescore": {"window_size": 200}}, (0, 10), 50, 50),
         ({"retriever": {"standard": {"query": MATCH}}}, (45, 10), 50, 55),
+        ({"retriever": {"standard": {"query": MATCH, "sort": ["_score", "price"]}}}, (45, 10), 50, 55),
+        # only the outermost retriever's order is that of the hits
+        (
+            {"retriever": {"rrf": {"retrievers": [{"standard": {"sort": ["price"]}}], "rank_window_size": 30}}},
+            (0, 10),
+            30,
+            30,
+        ),
         ({"retriever": {"rrf": {"retrievers": [], "rank_window_size": 30}}}, (0, 10), 30, 30),
         # the engine refuses more than that and has no more hits: the page is cut out of what there is
         ({"retriever": {"rrf": {"retrievers": [], "rank_window_size": 30}}}, (25, 10), 30, 30),

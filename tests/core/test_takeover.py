@@ -96,6 +96,16 @@ def test_the_child_is_sent_and_its_hits_are_ranked() -> None:
     assert (need.query, [plain(document) for document in need.documents]) == ("red shoes", list("abcdef"))
 
 
+@pytest.mark.parametrize("page", [{}, {"from": 2, "size": 2}])
+def test_a_vector_search_without_k_finds_as_many_as_the_window(page: dict[str, int]) -> None:
+    """It goes by the size that it is asked with, and that is the same on every page."""
+    child = {"knn": {"field": "v", "query_vector": [1.0], "num_candidates": 20}}
+    setup = make(rule=RULE)
+    result = rewritten(setup, page, retriever=child)
+    assert ids(result.body) == (RANKED if not page else RANKED[2:4])
+    assert sent(setup) == [{"retriever": child, "size": 10, "fields": ["title"]}]
+
+
 def test_the_score_is_elasticsearchs() -> None:
     assert shown_score(2.5) == 3.5
     assert shown_score(0.0) == 1.0

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.engine
 WIDE, NARROW, LONG, BARE = "wide", "narrow", "long", "bare"
 LIMIT = 20
 TEXT = "red warm long shoe"
+TITLE = {"type": "text", "fields": {"keyword": {"type": "keyword"}}}
 MATCH: dict[str, Any] = {"match": {"title": TEXT}}
 
 
@@ -33,7 +34,7 @@ def indices(engine: Engine) -> Iterator[None]:
         assert put.status == 201
         vectors = {"v": {"type": "dense_vector", "dims": 2}} if engine.name != "os" else {}
         for name, source in (("vectors", True), (BARE, False)):
-            mapping = {"_source": {"enabled": source}, "properties": {"title": {"type": "text"}, **vectors}}
+            mapping = {"_source": {"enabled": source}, "properties": {"title": TITLE, **vectors}}
             assert send(engine.url, "PUT", f"/{name}", {"mappings": mapping}).status == 200
             lines = b"".join(
                 json.dumps({"index": {"_id": f"{name}{number}"}}).encode()
@@ -163,3 +164,50 @@ def test_a_rescorer_retriever_is_not_asked_for_more_than_it_gives(engine: Engine
     direct, through = (send(url, "POST", f"/{WIDE}/_search", too_many) for url in (engine.url, proxy.url))
     assert (through.status, through.body) == (direct.status, direct.body)
     assert direct.status == 400
+
+
+@pytest.mark.usefixtures("elasticsearch")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"query": MATCH, "sort": [{"title.keyword": "desc"}]}, "sort"),
+        ({"query": MATCH, "sort": ["_doc"], "search_after": [3]}, "search-after"),
+        ({"query": {"knn": {"field": "v", "query_vector": [1.0, 2.0], "num_candidates": 40}}}, "knn-without-k"),
+    ],
+)
+def test_what_a_standard_retriever_says_of_the_order_holds(
+    engine: Engine, proxy: ProxyThread, options: dict[str, Any], reason: str
+) -> None:
+    body = {"retriever": {"standard": options}, "size": 7}
+    direct = send(engine.url, "POST", "/vectors/_search", body)
+    assert direct.status == 200
+    through = send(proxy.url, "POST", "/vectors/_search", body, X_Rerank_Query=TEXT)
+    assert through.header("X-Rerank-Status") == f"skipped; reason={reason}"
+    assert blanked(through.body) == blanked(direct.body)
+
+
+@pytest.mark.usefixtures("elasticsearch")
+def test_a_standard_retriever_that_collapses_keeps_its_fields(engine: Engine, proxy: ProxyThread) -> None:
+    collapse = {"field": "title.keyword"}
+    body = {"retriever": {"standard": {"query": MATCH, "collapse": collapse}}, "size": 200, "fields": ["n"]}
+    direct = send(engine.url, "POST", "/vectors/_search", body)
+    through = send(proxy.url, "POST", "/vectors/_search", body)
+    assert through.header("X-Rerank-Status") == "full"
+    one, other = (json.loads(answer.body)["hits"] for answer in (direct, through))
+    assert other["total"] == one["total"]
+    shown = {hit["_id"]: hit["fields"] for hit in one["hits"]}
+    assert {hit["_id"]: hit["fields"] for hit in other["hits"]} == shown
+    assert all(fields.keys() == {"title.keyword"} for fields in shown.values())
+
+
+def test_a_profile_tells_of_the_clients_own_sections(engine: Engine, proxy: ProxyThread) -> None:
+    body = {"query": MATCH, "profile": True, "size": 5}
+    direct, through = (send(url, "POST", f"/{WIDE}/_search", body) for url in (engine.url, proxy.url))
+    assert through.header("X-Rerank-Status") == "full"
+    one, other = (json.loads(answer.body)["profile"]["shards"] for answer in (direct, through))
+    assert list(map(_phases, other)) == list(map(_phases, one))
+
+
+def _phases(shard: dict[str, Any]) -> list[str]:
+    """OpenSearch 2 does not profile the fetch."""
+    return [phase["type"] for phase in shard.get("fetch", {}).get("children", [])]

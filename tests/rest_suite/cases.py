@@ -84,13 +84,15 @@ def read_cases(folder: Path, only: str = "") -> list[Case]:
 
     Args:
         folder: of the suite's tests.
-        only: a part of the path; the others are left out.
+        only: a part of the path, or several with commas; files without any are left out.
 
     Raises:
         SuiteError: a file is no YAML or not of the form, or there is none.
     """
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".yml", ".yaml"))
-    cases = [case for path in files if only in str(path.relative_to(folder)) for case in _read_file(path, folder)]
+    parts = only.split(",")
+    chosen = [path for path in files if any(part in str(path.relative_to(folder)) for part in parts)]
+    cases = [case for path in chosen for case in _read_file(path, folder)]
     if not cases:
         raise SuiteError(f"no tests in {folder}" + (f" whose path has {only!r}" if only else ""))
     return cases

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.edge.headers import QUERY_HEADER
+from proxy.edge.headers import QUERY_HEADER, STATUS_HEADER
 from tests.rest_suite.cases import Case
 from tests.rest_suite.client import Client
 from tests.rest_suite.cluster import Cluster, read_cluster, wipe
 from tests.rest_suite.run import Exchange, Result, run_case
 from tests.rest_suite.spec import Api
 
-_COMPARED_APIS = frozenset({"search", "msearch"})
+_SEARCHES = frozenset({"search", "msearch"})
+_COMPARED_APIS = _SEARCHES | {
+    *("scroll", "search_template", "msearch_template", "render_search_template", "search_shards", "knn_search"),
+    *("count", "explain", "field_caps", "indices.validate_query", "terms_enum", "rank_eval"),
+    *("get", "get_source", "mget", "exists", "exists_source", "termvectors", "mtermvectors"),
+}
+"""Whose answers are the same each time, but for what is made volatile below."""
 _VOLATILE = [
     (re.compile(rb'("took"\s*:\s*)\d+'), rb"\1N"),
     (re.compile(rb'("(?:_scroll_id|pit_id|index_uuid)"\s*:\s*)"[^"]*"'), rb"\1N"),
@@ -36,6 +42,8 @@ class Comparison:
     proxied: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     """Searches through the proxy, those within multi-searches too, by what became of them: its own metric."""
+    fallbacks: dict[str, str] = field(default_factory=dict)
+    """Searches that the engine answers though ours failed: none is lost, but none is reranked either."""
     compared: int = 0
     """Answers of searches that were compared byte by byte, apart from ids and times."""
     failed: dict[str, str] = field(default_factory=dict)
@@ -44,6 +52,8 @@ class Comparison:
     """Why cases are not run."""
     differences: dict[str, str] = field(default_factory=dict)
     """Cases that go another way through the proxy, seen twice."""
+    left: dict[str, str] = field(default_factory=dict)
+    """What could not be wiped away, and after which case it was there first."""
 
     @property
     def reranked(self) -> int:
@@ -60,8 +70,13 @@ class Comparison:
                 f"answers of searches compared: {self.compared}",
                 f"differences: {len(self.differences)}",
             ]
-        for title, cases in (("DIFFERENT", self.differences), ("fails directly", self.failed)):
+        for title, cases in (
+            ("DIFFERENT", self.differences),
+            ("not reranked", self.fallbacks),
+            ("fails directly", self.failed),
+        ):
             lines += [f"{title}: {case}: {why}" for case, why in cases.items()]
+        lines += [f"left behind by {case}: {what}" for what, case in self.left.items()]
         return [*lines, *(f"skipped {count}: {why}" for why, count in self.skipped.most_common())]
 
 
@@ -101,21 +116,21 @@ class Runner:
     def run(self, cases: Iterable[Case]) -> Comparison:
         """Run each case directly, then through the proxy, each time on a wiped cluster."""
         comparison = Comparison()
-        wipe(self._engine)
+        comparison.left.update(dict.fromkeys(wipe(self._engine), "what was there before"))
         for case in cases:
             self._run_both(case, comparison)
         if self._proxy is not None:
             comparison.statuses = _statuses(self._proxy)
         return comparison
 
-    def _run(self, case: Case, client: Client) -> Result:
+    def _run(self, case: Case, client: Client, comparison: Comparison) -> Result:
         result = run_case(case, client, self._apis, self.cluster)
-        if result.exchanges:
-            wipe(self._engine)
+        for what in wipe(self._engine) if result.exchanges else ():
+            comparison.left.setdefault(what, str(case))
         return result
 
     def _run_both(self, case: Case, comparison: Comparison) -> None:
-        direct = self._run(case, self._engine)
+        direct = self._run(case, self._engine, comparison)
         comparison.direct[direct.status] += 1
         if direct.status == "failed":
             comparison.failed[str(case)] = direct.detail
@@ -123,16 +138,33 @@ class Runner:
             comparison.skipped[direct.detail] += 1
         if self._proxy is None:
             return
-        proxied = self._run(case, self._proxy)
+        proxied = self._run(case, self._proxy, comparison)
         comparison.proxied[proxied.status] += 1
-        comparison.compared += sum(exchange.api in _COMPARED_APIS for exchange in proxied.exchanges)
+        comparison.compared += sum(exchange.api in _SEARCHES for exchange in proxied.exchanges)
+        comparison.fallbacks.update(_fallbacks(case, proxied))
         why = difference(direct, proxied)
         if why is None:
             return
         # What is not the same twice directly proves nothing.
-        again = self._run(case, self._engine)
-        if difference(direct, again) is None and (why := difference(again, self._run(case, self._proxy))):
+        again = self._run(case, self._engine, comparison)
+        if difference(direct, again) is None and (why := difference(again, self._run(case, self._proxy, comparison))):
             comparison.differences[str(case)] = why
+
+
+def _fallbacks(case: Case, result: Result) -> Iterator[tuple[str, str]]:
+    for exchange in result.exchanges:
+        status = next(iter(exchange.response.all_headers(STATUS_HEADER)), "")
+        counted = re.search(r"fallback=(\d+)", status)
+        fallbacks = int(counted[1]) if counted else int(status.startswith("fallback"))
+        if exchange.response.status == 200 and fallbacks > _errors(exchange):
+            yield f"{case}: {exchange.request}", status
+
+
+def _errors(exchange: Exchange) -> int:
+    """Return how many items of a multi-search are the engine's errors."""
+    if exchange.api != "msearch" or not isinstance(exchange.response.parsed, dict):
+        return 0
+    return sum("error" in item for item in exchange.response.parsed.get("responses", []))
 
 
 def _statuses(proxy: Client) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Where a suite's files are: OpenSearch's own come out of a jar of Maven Central, others stand in a folder."""
+"""Where a suite's files are: some of the engines' own come out of jars of Maven Central, others stand in a folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from pathlib import Path
 
 from tests.engines.releases import cache_folder, fetch_jars
 
-OPENSEARCH_SUITE = "org.opensearch:rest-api-spec:2.19.0"
+_SUITES = {
+    "os": "org.opensearch:rest-api-spec:2.19.0",
+    # The last that Maven Central has the tests of. Most of its searches are still understood.
+    "es8": "org.elasticsearch:rest-api-spec:7.10.2",
+    "es9": "org.elasticsearch:rest-api-spec:7.10.2",
+}
+"""By engine: group:artifact:version."""
 
 
 class SuiteError(RuntimeError):
@@ -26,14 +32,16 @@ class SuiteFiles:
     """Folder of API descriptions (JSON)."""
 
 
-def opensearch_suite() -> SuiteFiles:
-    """Return OpenSearch's suite, fetched and unpacked once.
+def own_suite(engine: str) -> SuiteFiles:
+    """Return the suite that Maven Central has for an engine, fetched and unpacked once.
 
     Raises:
         RuntimeError: Maven could not fetch it.
     """
-    folder = cache_folder() / OPENSEARCH_SUITE.split(":", 1)[1].replace(":", "-")
-    fetch_jars((OPENSEARCH_SUITE,), folder, "OpenSearch's REST tests", _unpack)
+    artifact = _SUITES[engine]
+    group, name, version = artifact.split(":")
+    folder = cache_folder() / (f"{name}-{version}" if engine == "os" else f"{group}-{name}-{version}")
+    fetch_jars((artifact,), folder, f"the REST tests {artifact}", _unpack)
     return suite_in(folder)
 
 

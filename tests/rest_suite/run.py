@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+import time
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
 from tests.rest_suite.cases import Case, Step
+from tests.rest_suite.checks import CHECKS
 from tests.rest_suite.client import Client, Response
 from tests.rest_suite.cluster import Cluster
 from tests.rest_suite.skips import listed, why_skipped
-from tests.rest_suite.spec import Api, BadCall
+from tests.rest_suite.spec import RAW, Api, BadCall, Request, documents_of, parsed, raw_request
 from tests.rest_suite.values import (
     MISSING,
     Failure,
     Stash,
     as_java,
-    equal,
-    is_number,
     is_true,
     look_up,
     pattern_of,
@@ -42,6 +41,11 @@ _CATCHES = {
     "gone": 410,
     "unavailable": 503,
 }
+_EVENTUALLY_S = 10
+"""How long the steps of `eventually` may take to hold, as with the engines' runner."""
+_PAUSE_S = 0.2
+_ALWAYS_ALLOWED = "Legacy index templates are deprecated in favor of composable templates."
+"""A warning that the engines' runner lets pass anywhere."""
 _WARNING = re.compile(r'^299 \S+ "(?:\[.*?\]\[-?\d+:-?\d+\] )?((?:\\.|[^"\\])*)"')
 """A Warning header; the place in the body that some texts begin with is left out."""
 
@@ -93,7 +97,7 @@ class _Run:
         self._client = client
         self._apis = apis
         self._cluster = cluster
-        self._stash = Stash()
+        self._stash = Stash(_project_id_prefix_="")
         self._response: Response | None = None
         self.exchanges: list[Exchange] = []
 
@@ -107,11 +111,11 @@ class _Run:
             self._do(wanted)
         elif kind in ("is_true", "is_false", "exists", "not_exists"):
             self._check_presence(kind, str(wanted))
-        elif kind in _CHECKS:
+        elif kind in CHECKS:
             for path, expected in wanted.items():
                 actual = self._at(path)
-                filled = self._stash.fill(expected)
-                if not _CHECKS[kind](self._text_if_pattern(path, filled, actual), filled):
+                filled = self._filled(expected)
+                if not CHECKS[kind](self._text_if_pattern(path, filled, actual), filled):
                     shown = "nothing" if actual is MISSING else repr(actual)[:600]
                     raise Failure(f"{kind}: {path!r} is {shown}, expected {filled!r} [{self._last()}]")
         elif kind == "set":
@@ -120,8 +124,26 @@ class _Run:
         elif kind == "transform_and_set":
             for name, formula in wanted.items():
                 self._stash[name] = self._transformed(str(formula))
+        elif kind == "eventually":
+            self._repeat([inner for steps in wanted for inner in steps.items()])
         else:
             raise _Skipped(f"the runner has no {kind}")
+
+    def _repeat(self, steps: list[Step]) -> None:
+        """Take steps until all of them hold."""
+        end = time.monotonic() + _EVENTUALLY_S
+        before = len(self.exchanges)
+        while True:
+            try:
+                for step in steps:
+                    self.do_step(step)
+            except Failure:
+                if time.monotonic() >= end:
+                    raise
+                del self.exchanges[before:]  # how many attempts it takes is no difference
+                time.sleep(_PAUSE_S)
+            else:
+                return
 
     def _last(self) -> str:
         return self.exchanges[-1].request if self.exchanges else "no call"
@@ -136,6 +158,12 @@ class _Run:
             raise Failure(f"there is no answer to look for {path!r} in")
         return look_up(self._response.parsed, path.removeprefix("$body."), self._stash)
 
+    def _filled(self, expected: Any) -> Any:
+        """An expected value may be a part of the answer itself."""
+        if isinstance(expected, str) and expected.startswith("$body."):
+            return self._present(expected)
+        return self._stash.fill(expected)
+
     def _text_if_pattern(self, path: str, expected: Any, actual: Any) -> Any:
         """A pattern for the body is meant for its text."""
         return self._response.text if path == "$body" and pattern_of(expected) and self._response else actual
@@ -148,7 +176,7 @@ class _Run:
 
     def _check_presence(self, kind: str, path: str) -> None:
         value = self._at(path)
-        holds = is_true(value) if kind.startswith("is_") else value is not MISSING
+        holds = is_true(value) if kind.startswith("is_") else value is not MISSING and value is not None
         if holds is not (kind in ("is_true", "exists")):
             raise Failure(
                 f"{kind}: {path!r} is {'nothing' if value is MISSING else repr(value)[:600]} [{self._last()}]"
@@ -164,27 +192,34 @@ class _Run:
         self._check_node(wanted.get("node_selector"))
         # Of several calls in one step the engines' runner makes the last.
         name, arguments = [(key, value) for key, value in wanted.items() if key not in _ABOUT_THE_CALL][-1]
-        api = self._apis.get(name)
-        if api is None:
-            raise Failure(f"the suite describes no API {name}")
-        filled = self._stash.fill(arguments or {})
-        if filled.get("wait_for_active_shards") == "all" and "timeout" in api.params:
-            filled.setdefault("timeout", _WAIT_FOR_REPLICAS)
+        filled = self._stash.fill(_with_body_read(arguments or {}))
+        headers = {
+            "Content-Type" if key.lower() == "content-type" else key: str(value)
+            for key, value in (self._stash.fill(wanted.get("headers")) or {}).items()
+        }
         catch = wanted.get("catch")
         try:
-            request = api.request(filled)
+            request = self._request(name, filled, headers)
         except BadCall:
             if catch == "param":
                 return
             raise
-        for key, value in (self._stash.fill(wanted.get("headers")) or {}).items():
-            request.headers["Content-Type" if key.lower() == "content-type" else key] = str(value)
         response = self._client.send(request)
         self.exchanges.append(Exchange(name, str(request), response))
         self._response = response
         self._check_status(response, catch, {int(code) for code in listed(filled.get("ignore"))})
         if response.status < 400:
             self._check_warnings(response, wanted)
+
+    def _request(self, name: str, arguments: dict[str, Any], headers: dict[str, str]) -> Request:
+        api = self._apis.get(name)
+        if api is None:
+            if name == RAW:
+                return raw_request(arguments, headers)
+            raise Failure(f"the suite describes no API {name}")
+        if arguments.get("wait_for_active_shards") == "all" and "timeout" in api.params:
+            arguments.setdefault("timeout", _WAIT_FOR_REPLICAS)
+        return api.request(arguments, headers)
 
     def _check_node(self, selector: dict[str, Any] | None) -> None:
         if not selector:
@@ -227,6 +262,8 @@ class _Run:
         allowed = [*needed, *(wanted.get("allowed_warnings") or [])]
         patterns = [*needed_patterns, *(wanted.get("allowed_warnings_regex") or [])]
         for text in came:
+            if text.endswith(_ALWAYS_ALLOWED):
+                continue
             if text not in allowed and not any(re.search(pattern, text) for pattern in patterns):
                 raise Failure(f"unexpected warning {text!r} [{self._last()}]")
         missing = [text for text in needed if text not in came]
@@ -235,55 +272,18 @@ class _Run:
             raise Failure(f"no warning {missing} but {came} [{self._last()}]")
 
 
+def _items(body: Any) -> list[Any]:
+    return body if isinstance(body, list) else [body]
+
+
+def _with_body_read(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Stashed values stand in a body as values of their own: where a text may name one it is read first."""
+    texts = [item for item in _items(arguments.get("body")) if isinstance(item, str)]
+    if not any("$" in text for text in texts):
+        return arguments
+    return {**arguments, "body": [parsed(document) for document in documents_of(arguments["body"])]}
+
+
 def _warning_text(value: str) -> str:
     match = _WARNING.match(value)
     return unquote(re.sub(r"\\(.)", r"\1", match[1])) if match else value
-
-
-def _matches(actual: Any, expected: Any) -> bool:
-    pattern = pattern_of(expected)
-    if pattern is not None:
-        return isinstance(actual, str) and search_pattern(pattern, actual, verbose=True)
-    if expected is None:
-        return actual is MISSING or actual is None
-    return actual is not MISSING and equal(expected, actual)
-
-
-def _has_length(actual: Any, expected: Any) -> bool:
-    return isinstance(actual, str | list | dict) and len(actual) == int(expected)
-
-
-def _contains(actual: Any, expected: Any) -> bool:
-    if not isinstance(actual, list):
-        return isinstance(actual, str) and isinstance(expected, str) and expected in actual
-    if not isinstance(expected, dict):
-        return any(equal(expected, item) for item in actual)
-    return any(
-        isinstance(item, dict) and all(equal(value, item.get(key, MISSING)) for key, value in expected.items())
-        for item in actual
-    )
-
-
-def _compared(actual: Any, expected: Any) -> int | None:
-    """Return the sign of actual - expected; None: they cannot be compared."""
-    are_numbers = is_number(actual) and is_number(expected)
-    if are_numbers or (isinstance(actual, str) and isinstance(expected, str)):
-        return int(actual > expected) - int(actual < expected)
-    return None
-
-
-def _close_to(actual: Any, expected: dict[str, Any]) -> bool:
-    return is_number(actual) and abs(actual - expected["value"]) <= expected["error"]
-
-
-_CHECKS: dict[str, Callable[[Any, Any], bool]] = {
-    "match": _matches,
-    "length": _has_length,
-    "contains": _contains,
-    "close_to": _close_to,
-    "is_after": lambda actual, expected: _compared(actual, expected) == 1,
-    "gt": lambda actual, expected: _compared(actual, expected) == 1,
-    "lt": lambda actual, expected: _compared(actual, expected) == -1,
-    "gte": lambda actual, expected: _compared(actual, expected) in (0, 1),
-    "lte": lambda actual, expected: _compared(actual, expected) in (0, -1),
-}

@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import yaml
+
 from tests.rest_suite.cases import load_yaml
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+RAW = "raw"
+"""Not an API but any request: its method and path are given."""
+_ONE_IN = 10
+_MOST_IN_URL = 3000
+"""The engines take 4096 bytes of a request line."""
 _RUNNERS_OWN = frozenset({"ignore", "body"})
 
 
@@ -57,8 +64,12 @@ class Api:
     bulk: bool
     """Its body is lines of JSON."""
 
-    def request(self, arguments: dict[str, Any]) -> Request:
+    def request(self, arguments: dict[str, Any], headers: dict[str, str] | None = None) -> Request:
         """Return the request.
+
+        Args:
+            arguments: of the call.
+            headers: to be sent; their Content-Type decides in which form the body is written.
 
         Raises:
             BadCall: no path takes these arguments.
@@ -76,10 +87,9 @@ class Api:
             filled = filled.replace(f"{{{part}}}", quote(text_of(given[part]), safe=",*"))
         query = urlencode({name: text_of(value) for name, value in given.items() if name not in path.parts})
         target = f"{filled}?{query}" if query else filled
-        encoded = None if body is None else encode_body(body, self.bulk)
-        method = _method(path.methods, encoded, target)
-        headers = {} if encoded is None else {"Content-Type": NDJSON if self.bulk else JSON}
-        return Request(method, target, encoded, headers)
+        encoded, sent = _encoded(body, self.bulk, headers)
+        request = Request(_method(path.methods, encoded, target), target, encoded, sent)
+        return _with_source(request) if not self.bulk and "GET" in path.methods and encoded else request
 
     def _path(self, given: dict[str, Any]) -> ApiPath:
         fitting = [path for path in self.paths if path.parts <= given.keys()]
@@ -96,6 +106,16 @@ def _method(methods: tuple[str, ...], body: bytes | None, target: str) -> str:
     return methods[zlib.crc32(target.encode() + body) % len(methods)]
 
 
+def _with_source(request: Request) -> Request:
+    """Put the body of one request in some into the URL, as clients do that cannot send one with GET."""
+    body = request.body or b""
+    source = urlencode({"source": body, "source_content_type": JSON})
+    is_chosen = zlib.crc32(body) % _ONE_IN == 1 and len(source) < _MOST_IN_URL
+    if not is_chosen or request.headers != {"Content-Type": JSON}:
+        return request
+    return Request("GET", request.target + ("&" if "?" in request.target else "?") + source)
+
+
 def text_of(value: Any) -> str:
     """Write a value for a URL."""
     if isinstance(value, bool):
@@ -105,17 +125,80 @@ def text_of(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def raw_request(arguments: dict[str, Any], headers: dict[str, str]) -> Request:
+    """Return the request of a `raw` call.
+
+    Raises:
+        BadCall: it has no method or no path.
+    """
+    given = {name: value for name, value in arguments.items() if name not in _RUNNERS_OWN}
+    try:
+        method, path = str(given.pop("method")), str(given.pop("path"))
+    except KeyError as missing:
+        raise BadCall(f"{RAW}: missing {missing}") from None
+    query = urlencode({name: text_of(value) for name, value in given.items()})
+    encoded, sent = _encoded(arguments.get("body"), False, headers)
+    return Request(method, f"/{path.lstrip('/')}" + (f"?{query}" if query else ""), encoded, sent)
+
+
+def _encoded(body: Any, bulk: bool, headers: dict[str, str] | None) -> tuple[bytes | None, dict[str, str]]:
+    """Return a body's bytes, and the headers to send."""
+    given = dict(headers or {})
+    documents = [] if body is None else documents_of(body)
+    if not documents:
+        return None, given
+    if "yaml" in given.get("Content-Type", ""):
+        return yaml.safe_dump(parsed(documents[0]), allow_unicode=True, sort_keys=False).encode(), given
+    encoded = encode_body(body, bulk)
+    return encoded, {"Content-Type": NDJSON if bulk else JSON, **given}
+
+
 def encode_body(body: Any, bulk: bool) -> bytes:
-    """Write a body: JSON, or lines of it for bulk APIs. Texts hold JSON or YAML themselves."""
-    if bulk:
-        if isinstance(body, str):
-            return body.encode() if body.endswith("\n") else body.encode() + b"\n"
-        return b"".join(_line(item) + b"\n" for item in body)
-    if isinstance(body, str):
-        documents = load_yaml(body)
-        body = documents[0] if len(documents) == 1 else body
-        return body.encode() if isinstance(body, str) else _json(body)
-    return _json(body)
+    """Write a body: JSON, or lines of it for bulk APIs and for several documents; texts hold JSON or YAML."""
+    documents = documents_of(body)
+    if not bulk and len(documents) == 1:
+        return documents[0].encode() if isinstance(documents[0], str) else _json(documents[0])
+    return b"".join(_line(item) + b"\n" for item in documents)
+
+
+def documents_of(body: Any) -> list[Any]:
+    """Return the documents of a body: a list's items, and those that its texts hold.
+
+    A line of JSON stays as it is written, and so does what is neither JSON nor YAML.
+    """
+    if isinstance(body, list):
+        return [document for item in body for document in documents_of(item)]
+    if not isinstance(body, str):
+        return [body]
+    lines = [line.strip() for line in body.splitlines() if line.strip()]
+    if all(_read_json(line) is not None for line in lines):
+        return lines
+    documents = _read_json(body)
+    if documents is not None:
+        return documents
+    try:
+        return load_yaml(body)
+    except yaml.YAMLError:
+        return [body]
+
+
+def parsed(document: Any) -> Any:
+    """Return what a line of JSON says; anything else as it is."""
+    read = _read_json(document) if isinstance(document, str) else None
+    return read[0] if read else document
+
+
+def _read_json(text: str) -> list[Any] | None:
+    """Return the documents that stand one after the other in a text; None: it is no JSON."""
+    found, rest = [], text.strip()
+    try:
+        while rest:
+            document, end = json.JSONDecoder().raw_decode(rest)
+            found.append(document)
+            rest = rest[end:].lstrip()
+    except json.JSONDecodeError:
+        return None
+    return found
 
 
 def _line(item: Any) -> bytes:

@@ -11,11 +11,11 @@ import pytest
 from tests.rest_suite.cases import load_yaml, read_cases
 from tests.rest_suite.client import Response
 from tests.rest_suite.cluster import Cluster
-from tests.rest_suite.compare import difference
+from tests.rest_suite.compare import Runner, difference
 from tests.rest_suite.fetch import SuiteError, suite_in
 from tests.rest_suite.run import run_case
 from tests.rest_suite.skips import why_skipped
-from tests.rest_suite.spec import Api, BadCall, Request, encode_body, read_apis
+from tests.rest_suite.spec import Api, BadCall, Request, encode_body, raw_request, read_apis
 from tests.rest_suite.values import MISSING, Failure, Stash, equal, is_true, look_up, search_pattern
 
 OPENSEARCH = Cluster(False, "2.19.1", {"testattr": "test"})
@@ -109,9 +109,44 @@ def test_requests(apis: dict[str, Api]) -> None:
     assert encode_body('{"a": 1}\n{"b": 2}', bulk=True) == b'{"a": 1}\n{"b": 2}\n'
 
 
-def test_get_and_post_are_both_used(apis: dict[str, Api]) -> None:
-    methods = {apis["search"].request({"body": {"from": number}}).method for number in range(20)}
-    assert methods == {"GET", "POST"}
+def test_bodies_are_written_as_the_engines_runner_writes_them(apis: dict[str, Api]) -> None:
+    assert encode_body('{"a": 1}\n{"b": 2}', bulk=False) == b'{"a": 1}\n{"b": 2}\n'
+    assert encode_body([{"a": 1}, '{"b": 2}'], bulk=False) == b'{"a": 1}\n{"b": 2}\n'
+    # A document over several lines, and several in one text.
+    pretty = ['{"update": {}}', '{\n  "doc": {\n    "a": 1\n  }\n}\n', '{"index": {}}\n{"c": 3}']
+    assert encode_body(pretty, bulk=True).splitlines() == [
+        b'{"update": {}}',
+        b'{"doc": {"a": 1}}',
+        b'{"index": {}}',
+        b'{"c": 3}',
+    ]
+    assert encode_body(['{"a" : 1.10}'], bulk=True) == b'{"a" : 1.10}\n'  # one line stays as it is written
+    assert encode_body("{not json", bulk=True) == b"{not json\n"
+    assert apis["search"].request({"body": ""}).body is None
+    in_yaml = {"Content-Type": "application/yaml"}
+    request = apis["search"].request({"body": {"query": {"match": {"a": "b"}}}}, in_yaml)
+    assert request.headers == in_yaml
+    assert load_yaml((request.body or b"").decode()) == [{"query": {"match": {"a": "b"}}}]
+
+
+def test_raw_calls() -> None:
+    request = raw_request({"method": "PUT", "path": "a/_doc/1", "refresh": True, "body": {"x": 1}}, {"X": "y"})
+    assert str(request) == "PUT /a/_doc/1?refresh=true"
+    assert (request.body, request.headers) == (b'{"x": 1}', {"Content-Type": "application/json", "X": "y"})
+    assert str(raw_request({"method": "GET", "path": "/_cat"}, {})) == "GET /_cat"
+    with pytest.raises(BadCall, match="path"):
+        raw_request({"method": "GET"}, {})
+
+
+def test_all_ways_to_send_a_body_are_used(apis: dict[str, Api]) -> None:
+    requests = [apis["search"].request({"pretty": True, "body": {"from": number}}) for number in range(40)]
+    assert {request.method for request in requests if request.body} == {"GET", "POST"}
+    (in_url, *_) = (request for request in requests if not request.body)
+    assert (in_url.method, in_url.headers) == ("GET", {})
+    assert in_url.target.startswith("/_search?pretty=true&source=%7B%22from%22%3A+")
+    assert in_url.target.endswith("&source_content_type=application%2Fjson")
+    long = [apis["search"].request({"body": {"from": number, "stats": ["x" * 4000]}}) for number in range(40)]
+    assert all(request.body for request in long)
 
 
 def test_paths_and_stash() -> None:
@@ -140,6 +175,7 @@ def test_comparing() -> None:
     assert not any(map(is_true, ("", "false", "0", 0, False, None, MISSING)))
     assert search_pattern(r"^ a [ b ] \s  # comment" + "\n  c $", "ab c", verbose=True)
     assert not search_pattern("a b", "ab", verbose=False)
+    assert search_pattern(r"(?<year>\d+)\h\p{Alpha}++(?<!x)\z", "in 2026 a", verbose=False)  # as Java writes it
 
 
 @pytest.mark.parametrize(
@@ -188,7 +224,13 @@ def test_skipping(kind: str, wanted: dict[str, Any], skipped: bool) -> None:
     assert (why is not None) is skipped
 
 
-HITS = {"hits": {"total": 2, "hits": [{"_id": "1", "_score": 1.5}, {"_id": "2", "_score": 1.0}]}, "text": "a 12 b"}
+HITS = {
+    "hits": {"total": 2, "hits": [{"_id": "1", "_score": 1.5}, {"_id": "2", "_score": 1.0}]},
+    "text": "a 12 b",
+    "tags": ["b", "a", "a"],
+    "time": "2026-01-01T00:00:00.500Z",
+    "nothing": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -214,10 +256,26 @@ HITS = {"hits": {"total": 2, "hits": [{"_id": "1", "_score": 1.5}, {"_id": "2", 
         ("contains: {hits.hits: {_id: '3'}}", "failed"),
         ("close_to: {hits.hits.0._score: {value: 1.4, error: 0.2}}", "passed"),
         ("close_to: {hits.hits.0._score: {value: 1.4, error: 0.01}}", "failed"),
+        ("contains: {hits: {total: 2}}", "passed"),
+        ("contains: {hits: {total: 3}}", "failed"),
+        ("contains: {hits.total: 2}", "failed"),
+        ("contains: {tags: a}", "passed"),
+        ("matches_in_any_order: {tags: [a, b, a]}", "passed"),
+        ("matches_in_any_order: {tags: [a, b, b]}", "failed"),
+        ("matches_in_any_order: {tags: [a, b]}", "failed"),
+        ("matches_in_any_order: {hits.total: 2}", "passed"),
+        ("matches_in_any_order: {hits.total: [2]}", "failed"),
+        ("is_after: {time: '2026-01-01T00:00:00Z'}", "passed"),
+        ("is_after: {time: '2026-01-01T00:00:01.000+00:00'}", "failed"),
+        ("eventually: [{match: {hits.total: 2}}, {is_true: text}]", "passed"),
+        ("match: {hits.total: $body.hits.total}", "passed"),
+        ("match: {hits.hits.0._id: '${_project_id_prefix_}1'}", "passed"),
+        ("exists: nothing", "failed"),
+        ("not_exists: nothing", "passed"),
         ("exists: hits", "passed"),
         ("not_exists: hits", "failed"),
         ("set: {hits.hits.1._id: x}\n  - match: {hits.hits.1._id: $x}", "passed"),
-        ("set: {nothing: x}", "failed"),
+        ("set: {not.there: x}", "failed"),
         ("do: {search: {nonsense: 1}}", "failed"),
         ("do: {catch: param, search: {nonsense: 1}}", "passed"),
         ("do: {catch: missing, search: {}}", "failed"),
@@ -263,6 +321,22 @@ def test_warnings(expected: str, status: str, apis: dict[str, Api], tmp_path: Pa
     assert run_text(text, apis, Scripted({}, headers=(warning,)), tmp_path).status == status
 
 
+def test_what_holds_only_after_a_while(apis: dict[str, Api], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.rest_suite.run._PAUSE_S", 0)
+    client = Scripted({"hits": {"total": 0}})
+
+    class Filling(Scripted):
+        def send(self, request: Request) -> Response:
+            answer = client.send(request)
+            client._answer = (*client._answer[:2], json.dumps({"hits": {"total": len(client.requests)}}).encode())
+            return answer
+
+    steps = "eventually: [{do: {search: {}}}, {match: {hits.total: 3}}]"
+    result = run_text(f"case:\n  - {steps}\n", apis, Filling({}), tmp_path)
+    assert result.status == "passed", result.detail
+    assert len(client.requests) == 4
+
+
 def test_setup_and_teardown_surround_a_case(apis: dict[str, Api], tmp_path: Path) -> None:
     text = """
 setup:
@@ -282,6 +356,21 @@ case:
     assert client.requests[1].headers == {"X-Opaque-Id": "me"}
 
 
+def test_bodies_that_are_texts_name_stashed_values(apis: dict[str, Api], tmp_path: Path) -> None:
+    text = """
+case:
+  - do: {search: {}}
+  - set: {hits.total: total}
+  - do: {search: {body: '{"from": "$total", "cost": "6 $"}'}}
+  - do: {bulk: {body: ['{"index": {"_id": "$total"}}', {"a": "${total}x"}]}}
+"""
+    client = Scripted(HITS)
+    result = run_text(text, apis, client, tmp_path)
+    assert result.status == "passed", result.detail
+    bodies = [request.body for request in client.requests]
+    assert bodies == [None, b'{"from": 2, "cost": "6 $"}', b'{"index": {"_id": 2}}\n{"a": "2x"}\n']
+
+
 def test_a_difference_is_seen(apis: dict[str, Api], tmp_path: Path) -> None:
     text = "case:\n  - do: {search: {}}\n  - is_true: hits.hits\n"
     first = run_text(text, apis, Scripted({**HITS, "took": 5}), tmp_path)
@@ -290,6 +379,49 @@ def test_a_difference_is_seen(apis: dict[str, Api], tmp_path: Path) -> None:
     turned = {**HITS, "took": 5, "hits": {"hits": HITS["hits"]["hits"][::-1]}}  # type: ignore[index]
     assert "body" in (difference(first, run_text(text, apis, Scripted(turned), tmp_path)) or "")
     assert "failed" in (difference(first, run_text(text, apis, Scripted({}), tmp_path)) or "")
+
+
+class SomeEngine:
+    """What the comparison asks an engine or a proxy: a cluster with an index that cannot be deleted, and the metric."""
+
+    def __init__(self, status: str) -> None:
+        self._status = status
+
+    def send(self, request: Request) -> Response:
+        headers = (("content-type", "application/json"), ("X-Rerank-Status", self._status))
+        return Response(request.method, 200, headers, json.dumps(HITS).encode())
+
+    def ask(self, method: str, target: str, body: Any = None) -> Response:
+        answers: dict[str, Any] = {
+            "/_nodes": {"nodes": {"n": {"version": "2.19.1"}}},
+            "/_cluster/settings": {},
+            "/_cluster/state/metadata": {"metadata": {"indices": {".kept": {}}}},
+        }
+        if method == "DELETE":
+            return Response(method, 403, (), b"reserved")
+        found = answers.get(target.partition("?")[0])
+        if found is None:
+            return Response(method, 200, (), b'rerank_searches_total{status="full",reason=""} 3\n')
+        return Response(method, 200, (("content-type", "application/json"),), json.dumps(found).encode())
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_report_tells_what_is_left_behind_and_what_is_not_reranked(
+    apis: dict[str, Api], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = {"engine": SomeEngine(""), "proxy": SomeEngine("fallback; reason=shard-failures")}
+    monkeypatch.setattr("tests.rest_suite.compare.Client", lambda url, headers=None: clients[url])
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "one.yml").write_text("case:\n  - do: {search: {index: i}}\n")
+    with Runner(apis, "engine", "proxy") as runner:
+        comparison = runner.run(read_cases(tmp_path / "tests"))
+    assert (comparison.direct, comparison.proxied) == ({"passed": 1}, {"passed": 1})
+    assert comparison.reranked == 3
+    report = "\n".join(comparison.lines())
+    assert "left behind by what was there before: DELETE /.kept" in report
+    assert "not reranked: one.yml / case: GET /i/_search: fallback; reason=shard-failures" in report
 
 
 def test_unreadable_suites(tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ _SPLIT = re.compile(r"(?<!\\)\.")
 _WHOLE = re.compile(r"\$\{?(\w+)\}?$")
 _EMBEDDED = re.compile(r"\$\{(\w+)\}")
 
+_NAMED_GROUP = re.compile(r"\(\?<(?=\w)")
+_JAVAS_OWN = ((r"\p{Alnum}", "[A-Za-z0-9]"), (r"\p{Alpha}", "[A-Za-z]"), (r"\h", r"[ \t]"), (r"\z", r"\Z"))
+"""What only Java's regular expressions know, and how it is written here."""
+
 
 class Failure(AssertionError):
     """A case's expectation does not hold."""
@@ -98,6 +102,9 @@ def search_pattern(pattern: str, text: str, verbose: bool) -> bool:
     """Look for a pattern; ``verbose``: spaces and comments in it do not count, within brackets neither."""
     if verbose:
         pattern = re.sub(r"(?<!\\)\[(?:\\.|[^\]\\])*\]", lambda match: match[0].replace(" ", ""), pattern)
+    for written, means in _JAVAS_OWN:
+        pattern = pattern.replace(written, means)
+    pattern = _NAMED_GROUP.sub(r"(?P<", pattern)
     return re.search(pattern, text, re.VERBOSE if verbose else 0) is not None
 
 
