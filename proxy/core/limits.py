@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from proxy.core.messages import Reason
+from proxy.core.rawjson import JsonError
 
 DEFAULT_RESCORE_WINDOW = 10
 DEFAULT_RANK_WINDOW = 10
@@ -17,6 +23,9 @@ _WINDOWED_RETRIEVERS = {"rrf", "linear", "rescorer", "rule", "pinned", "diversif
 _PLAIN_RETRIEVERS = {"standard", "knn"}
 
 _MAX_DIGITS = 20
+_LARGEST_INT = 2**31 - 1
+_MAX_NESTING = 500
+"""Of objects and lists in a body: other parts walk over it by recursion."""
 
 
 class Unreadable(ValueError):
@@ -50,6 +59,20 @@ def url_int(value: str) -> int:
     return int(value)
 
 
+def page_number(name: str, url: dict[str, str], body: dict[str, Any], default: int) -> int:
+    """Return ``from`` or ``size``: the URL's where it has one.
+
+    Raises:
+        Unreadable: the engine would refuse one of them. It reads the body's too where the URL's counts.
+    """
+    own = lenient_int(body.get(name, default))
+    if name not in url:
+        return own
+    if not 0 <= own <= _LARGEST_INT:
+        raise Unreadable(f"{own} is no {name}")
+    return url_int(url[name])
+
+
 def sort_keeps_score_order(body_sort: object, url_sort: str | None) -> bool:
     """Say whether the hits come in the order of ``_score``: no sort, an empty one, or ``_score`` first, descending.
 
@@ -72,7 +95,7 @@ def _is_score_descending(key: object) -> bool:
         # In one object the keys' order counts, as in a list.
         name, options = next(iter(key.items()))
         order = options.get("order", "desc") if isinstance(options, dict) else options
-        return bool(name == "_score" and order == "desc")
+        return bool(name == "_score" and isinstance(order, str) and order.lower() == "desc")
     return False
 
 
@@ -99,6 +122,10 @@ def retriever_window(retriever: object) -> int | Reason | None:
     kind, options = next(iter(retriever.items()))
     if not isinstance(options, dict):
         return Reason.RETRIEVER
+    if "search_after" in options:
+        return Reason.SEARCH_AFTER
+    if not sort_keeps_score_order(options.get("sort"), None):
+        return Reason.SORT
     if kind in _PLAIN_RETRIEVERS:
         # A knn retriever's k bounds its hits by itself; without k the size would change what is found.
         return Reason.KNN if kind == "knn" and "k" not in options else None
@@ -112,6 +139,13 @@ def retriever_window(retriever: object) -> int | Reason | None:
         if bound is not None:
             windows.append(bound)
     return min(windows)
+
+
+def standard_options(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what a search's outermost ``standard`` retriever holds of a plain search's keys; empty without one."""
+    retriever = body.get("retriever")
+    options = retriever.get("standard") if isinstance(retriever, dict) else None
+    return options if isinstance(options, dict) else {}
 
 
 def _own_window(kind: str, options: dict[str, Any]) -> int:
@@ -139,20 +173,43 @@ def _child_retrievers(options: dict[str, Any]) -> list[object]:
 
 
 def knn_without_k(body: dict[str, Any]) -> bool:
-    """Say whether a vector search has no ``k``: the engine then takes the size for it, so that widening changes it."""
-    sections = body.get("knn")
-    for section in sections if isinstance(sections, list) else [sections]:
-        if isinstance(section, dict) and "k" not in section:
-            return True
-    return _query_has_open_knn(body.get("query"))
+    """Say whether a vector search has no ``k``: the engine then takes the size for it, so that widening changes it.
+
+    It counts wherever it stands: in a rescorer, a filter or an aggregation it decides about scores, totals and counts.
+    """
+    return any(_is_open(section) for one in objects_in(body) if "knn" in one for section in _listed(one["knn"]))
 
 
-def _query_has_open_knn(query: object) -> bool:
-    if isinstance(query, list):
-        return any(_query_has_open_knn(item) for item in query)
-    if not isinstance(query, dict):
-        return False
-    knn = query.get("knn")
-    if isinstance(knn, dict) and "field" in knn and "k" not in knn:
-        return True
-    return any(_query_has_open_knn(value) for value in query.values())
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _is_open(section: object) -> bool:
+    return isinstance(section, dict) and "field" in section and "k" not in section
+
+
+def objects_in(value: object) -> Iterator[dict[str, Any]]:
+    """Yield every object in a decoded body, those inside of ``wrapper`` queries too.
+
+    Raises:
+        JsonError: it nests deeper than any search does.
+    """
+    left = [(value, 0)]
+    while left:
+        one, depth = left.pop()
+        if depth > _MAX_NESTING:
+            raise JsonError("the body nests too deep")
+        inner: Iterable[object] = one if isinstance(one, list) else ()
+        if isinstance(one, dict):
+            yield one
+            wrapper = one.get("wrapper")
+            inner = one.values() if not isinstance(wrapper, dict) else (*one.values(), unwrapped(wrapper))
+        left += [(each, depth + 1) for each in inner]
+
+
+def unwrapped(wrapper: dict[str, Any]) -> object:
+    """Return the query that the options of a ``wrapper`` query hold in base64; None: it cannot be read."""
+    try:
+        return msgspec.json.decode(base64.b64decode(str(wrapper.get("query")), validate=True))
+    except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError):
+        return None
