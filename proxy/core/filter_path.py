@@ -90,7 +90,8 @@ class FilterPath:
         paths = [path.strip() for path in value.split(",")]
         return cls(
             tuple(path for path in paths if path and not path.startswith("-")),
-            tuple(path[1:] for path in paths if len(path) > 1 and path.startswith("-")),
+            # A `-` alone leaves out nothing, and yet has the engine write its answer as a filtered one.
+            tuple(path[1:] for path in paths if path.startswith("-")),
         )
 
     @cached_property

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from proxy.core.messages import Reason
+from proxy.core.rawjson import JsonError
 
 DEFAULT_RESCORE_WINDOW = 10
 DEFAULT_RANK_WINDOW = 10
@@ -15,9 +21,13 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _WINDOWED_RETRIEVERS = {"rrf", "linear", "rescorer", "rule", "pinned", "diversify"}
 _PLAIN_RETRIEVERS = {"standard", "knn"}
+_FUSING_RETRIEVERS = {"rrf", "linear"}
 _OF_THE_SEARCH = ("sort", "search_after", "collapse", "terminate_after")
 
 _MAX_DIGITS = 20
+_LARGEST_INT = 2**31 - 1
+_MAX_NESTING = 500
+"""Of objects and lists in a body: other parts walk over it by recursion."""
 
 
 class Unreadable(ValueError):
@@ -51,6 +61,20 @@ def url_int(value: str) -> int:
     return int(value)
 
 
+def page_number(name: str, url: dict[str, str], body: dict[str, Any], default: int) -> int:
+    """Return ``from`` or ``size``: the URL's where it has one.
+
+    Raises:
+        Unreadable: the engine would refuse one of them. It reads the body's too where the URL's counts.
+    """
+    own = lenient_int(body.get(name, default))
+    if name not in url:
+        return own
+    if not 0 <= own <= _LARGEST_INT:
+        raise Unreadable(f"{own} is no {name}")
+    return url_int(url[name])
+
+
 def sort_keeps_score_order(body_sort: object, url_sort: str | None) -> bool:
     """Say whether the hits come in the order of ``_score``: no sort, an empty one, or ``_score`` first, descending.
 
@@ -73,7 +97,7 @@ def _is_score_descending(key: object) -> bool:
         # In one object the keys' order counts, as in a list.
         name, options = next(iter(key.items()))
         order = options.get("order", "desc") if isinstance(options, dict) else options
-        return bool(name == "_score" and order == "desc")
+        return bool(name == "_score" and isinstance(order, str) and order.lower() == "desc")
     return False
 
 
@@ -93,13 +117,22 @@ def rescore_window(rescore: object) -> int | None:
     return min(windows)
 
 
-def retriever_window(retriever: object) -> int | Reason | None:
-    """Return the smallest window in a tree of retrievers; None: nothing bounds it; a reason: leave it alone."""
+def retriever_window(retriever: object, fused: bool = False) -> int | Reason | None:
+    """Return the smallest window in a tree of retrievers; None: nothing bounds it; a reason: leave it alone.
+
+    Args:
+        retriever: the tree.
+        fused: it stands below one that makes an order of its own out of its children's.
+    """
     if not isinstance(retriever, dict) or len(retriever) != 1:
         return Reason.RETRIEVER
     kind, options = next(iter(retriever.items()))
     if not isinstance(options, dict):
         return Reason.RETRIEVER
+    if "search_after" in options and not fused:
+        return Reason.SEARCH_AFTER
+    if not fused and not sort_keeps_score_order(options.get("sort"), None):
+        return Reason.SORT
     if kind in _PLAIN_RETRIEVERS:
         # A knn retriever's k bounds its hits by itself; without k the size would change what is found.
         return Reason.KNN if kind == "knn" and "k" not in options else None
@@ -107,7 +140,7 @@ def retriever_window(retriever: object) -> int | Reason | None:
         return Reason.RETRIEVER
     windows = [_own_window(kind, options)]
     for child in _child_retrievers(options):
-        bound = retriever_window(child)
+        bound = retriever_window(child, fused or kind in _FUSING_RETRIEVERS)
         if isinstance(bound, Reason):
             return bound
         if bound is not None:
@@ -151,17 +184,44 @@ def _child_retrievers(options: dict[str, Any]) -> list[object]:
     return children + [child.get("retriever", child) if isinstance(child, dict) else child for child in listed]
 
 
-def knn_without_k(body: object) -> bool:
+def knn_without_k(body: dict[str, Any]) -> bool:
     """Say whether a vector search has no ``k``: the engine then takes the size for it, so that widening changes it.
 
-    Wherever it stands: at the top, in a query, a retriever, a rescorer or the filter of an aggregation.
+    It counts wherever it stands: in a rescorer, a filter or an aggregation it decides about scores, totals and counts.
     """
-    if isinstance(body, list):
-        return any(map(knn_without_k, body))
-    if not isinstance(body, dict):
-        return False
-    sections = body.get("knn")
-    for section in sections if isinstance(sections, list) else [sections]:
-        if isinstance(section, dict) and "field" in section and "k" not in section:
-            return True
-    return any(map(knn_without_k, body.values()))
+    return any(_is_open(section) for one in objects_in(body) if "knn" in one for section in _listed(one["knn"]))
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _is_open(section: object) -> bool:
+    return isinstance(section, dict) and "field" in section and "k" not in section
+
+
+def objects_in(value: object) -> Iterator[dict[str, Any]]:
+    """Yield every object in a decoded body, those inside of ``wrapper`` queries too.
+
+    Raises:
+        JsonError: it nests deeper than any search does.
+    """
+    left = [(value, 0)]
+    while left:
+        one, depth = left.pop()
+        if depth > _MAX_NESTING:
+            raise JsonError("the body nests too deep")
+        inner: Iterable[object] = one if isinstance(one, list) else ()
+        if isinstance(one, dict):
+            yield one
+            wrapper = one.get("wrapper")
+            inner = one.values() if not isinstance(wrapper, dict) else (*one.values(), unwrapped(wrapper))
+        left += [(each, depth + 1) for each in inner]
+
+
+def unwrapped(wrapper: dict[str, Any]) -> object:
+    """Return the query that the options of a ``wrapper`` query hold in base64; None: it cannot be read."""
+    try:
+        return msgspec.json.decode(base64.b64decode(str(wrapper.get("query")), validate=True))
+    except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError):
+        return None

@@ -109,7 +109,8 @@ def _where_texts_stand(
         return replace(prepared, by_index=checked)
     added = _added_fields(plan, texts)
     shown = plan.asked_fields and any("." in path for path in added)
-    if added and (shown or plan.fields_would_show(context.elasticsearch)):
+    elsewhere = any(name_matches(pattern, path) for pattern in plan.other_values for path in texts.paths())
+    if elsewhere or (added and (shown or plan.fields_would_show(context.elasticsearch))):
         return replace(prepared, apart=texts.paths())
     return replace(prepared, added_fields=added)
 

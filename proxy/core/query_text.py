@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from proxy.core.limits import unwrapped
 from proxy.core.lucene import plain_query_string, plain_simple_query_string
 from proxy.settings import Literal, Template
 
@@ -152,6 +149,8 @@ def _most_shared(clauses: tuple[TextClause, ...]) -> str:
 def _search_clauses(body: dict[str, Any]) -> Iterator[TextClause]:
     if "query" in body:
         yield from _clauses(body["query"], 1.0, True, "", 0)
+    for section in _as_list(body.get("knn")):
+        yield from _vector(section, False, "knn")
     if "retriever" in body:
         yield from _retriever_clauses(body["retriever"], True, 0)
 
@@ -164,6 +163,8 @@ def _retriever_clauses(retriever: object, required: bool, depth: int) -> Iterato
             continue
         if kind == "standard":
             yield from _clauses(options.get("query"), 1.0, required, "standard.", 0)
+        elif kind == "knn":
+            yield from _vector(options, required, kind)
         if "retriever" in options:
             yield from _retriever_clauses(options["retriever"], required, depth + 1)
         for child in options.get("retrievers") or []:
@@ -190,7 +191,7 @@ def _clauses(query: object, boost: float, required: bool, path: str, depth: int)
             for child in _as_list(options.get("queries")):
                 yield from _clauses(child, inner_boost, False, f"{where}.", depth + 1)
         elif kind == "wrapper":
-            yield from _clauses(_unwrap(options), inner_boost, required, f"{where}.", depth + 1)
+            yield from _clauses(unwrapped(options), inner_boost, required, f"{where}.", depth + 1)
         elif kind in _WRAPPERS:
             yield from _clauses(options.get(_WRAPPERS[kind]), inner_boost, required, f"{where}.", depth + 1)
         else:
@@ -238,7 +239,7 @@ def _field(name: str, boost: float) -> tuple[str, float]:
 
 
 def _semantic(kind: str, options: dict[str, Any], required: bool, where: str) -> Iterator[TextClause]:
-    """Queries whose text is embedded by the cluster: `semantic`, `sparse_vector`, `text_expansion`, `neural`."""
+    """Queries whose text is embedded by the cluster: `semantic`, `sparse_vector`, `text_expansion`, `neural`, `knn`."""
     if kind in ("semantic", "sparse_vector"):
         text, field = options.get("query"), options.get("field")
         if isinstance(text, str) and normalise(text) and isinstance(field, str):
@@ -249,13 +250,16 @@ def _semantic(kind: str, options: dict[str, Any], required: bool, where: str) ->
             if isinstance(text, str) and normalise(text):
                 # The field holds a vector; a document's text is in the default ones.
                 yield TextClause(where, normalise(text), (), required)
+    elif kind == "knn":
+        yield from _vector(options, required, where)
 
 
-def _unwrap(options: dict[str, Any]) -> object:
-    try:
-        return msgspec.json.decode(base64.b64decode(str(options.get("query")), validate=True))
-    except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError):
-        return None
+def _vector(options: object, required: bool, where: str) -> Iterator[TextClause]:
+    """A vector search whose vector the cluster makes of a text (Elasticsearch's ``query_vector_builder``)."""
+    for key in ("query_vector_builder", "text_embedding", "model_text"):
+        options = options.get(key) if isinstance(options, dict) else None
+    if isinstance(options, str) and normalise(options):
+        yield TextClause(where, normalise(options), (), required)
 
 
 def _as_list(value: object) -> list[Any]:

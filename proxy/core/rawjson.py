@@ -31,11 +31,11 @@ def decode(text: bytes) -> Any:
     """Return the value of a JSON text that is valid; numbers too large for ``msgspec``, such as ``1e400``, count too.
 
     Raises:
-        JsonError: it nests too deep, or holds what Python cannot represent.
+        JsonError: it nests too deep, is no UTF-8, or holds what Python cannot represent.
     """
     try:
         return msgspec.json.decode(text)
-    except RecursionError as error:
+    except (RecursionError, UnicodeDecodeError) as error:
         raise JsonError(str(error)) from None
     except msgspec.DecodeError:
         try:

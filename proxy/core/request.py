@@ -16,12 +16,11 @@ from proxy.core.filter_path import FilterPath
 from proxy.core.limits import (
     Unreadable,
     knn_without_k,
-    lenient_int,
+    page_number,
     rescore_window,
     retriever_limit,
     retriever_window,
     sort_keeps_score_order,
-    url_int,
     with_outermost_retriever,
 )
 from proxy.core.messages import Outcome, Reason, Search, SearchCall, Status
@@ -45,7 +44,8 @@ from proxy.settings import Rule
 
 DEFAULT_SIZE = 10
 _JSON_TYPE = re.compile(r"application/(json|vnd\.elasticsearch\+json)\s*(;|$)", re.IGNORECASE)
-_OTHER_FORMAT = re.compile(r"yaml|cbor|smile|text/|csv", re.IGNORECASE)
+_OTHER_FORMAT = re.compile(r"(application/([^,]*\+)?(yaml|cbor|smile)|text/[^,;]*)\s*(;[^,]*)?", re.IGNORECASE)
+"""One type alone: a list of types is answered in JSON."""
 _UNTOUCHED_KEYS = {
     "search_after": Reason.SEARCH_AFTER,
     "slice": Reason.SCROLL,
@@ -53,6 +53,8 @@ _UNTOUCHED_KEYS = {
     "rank": Reason.RANK,
     "sub_searches": Reason.RANK,
 }
+_VERBOSE = "verbose_pipeline"
+"""Has OpenSearch tell of the hits before and behind each processor: a wider search's would be told of."""
 _OUR_EXT = "rerank"
 _MAX_PATH = 1000
 
@@ -82,6 +84,8 @@ class Plan:
     """Digest of the search without ``from`` and ``size``."""
     asked_fields: tuple[str, ...] = ()
     """Names and wildcards of what stands in the hits' ``fields`` because the client asks for it, in whichever way."""
+    other_values: tuple[str, ...] = ()
+    """Those of them that are not read from the document: stored ones, which may be missing, and a script's."""
     limit: int | None = None
     """The engine refuses to give more hits than so many; None: no such limit."""
     filter: FilterPath | None = None
@@ -92,6 +96,14 @@ class Plan:
     _members: dict[str, Member] = field(default_factory=dict)
     _params: Params = field(default_factory=Params)
     _content_type: str | None = None
+
+    @property
+    def searched(self) -> str:
+        """What is searched: the names of indices as they are asked for, or a point in time."""
+        pit = self.body.get("pit")
+        if isinstance(pit, dict):
+            return f"pit {pit.get('id')}"
+        return self.search.target or self.search.params.as_dict().get("index", "")
 
     @property
     def page(self) -> tuple[int, int]:
@@ -228,7 +240,7 @@ def _read(search: Search, rule: Rule) -> Plan:
         _refuse_untouched(search, url, ordering, rule.pit)
         page_from, page_size = _page(url, body)
         window = _window(rule.window, body, search.taken_over)
-        asked_fields = tuple(_asked_fields(url, ordering))
+        asked_fields, other_values = tuple(_asked_fields(url, ordering)), tuple(_other_values(url, body))
     except _Skip as skip:
         raise _Skip(skip.reason, skipped_call) from None
     except Unreadable:
@@ -249,7 +261,8 @@ def _read(search: Search, rule: Rule) -> Plan:
         query_text=given_text,
         explain=_flag(body.get("explain")) or is_true(url.get("explain")),
         key=_key(search, params, body_bytes, members, given_text),
-        asked_fields=asked_fields,
+        asked_fields=(*asked_fields, *other_values),
+        other_values=other_values,
         limit=None if search.taken_over else retriever_limit(body.get("retriever")),
         filter=FilterPath.read(url["filter_path"]) if url.get("filter_path") else None,
         pipeline=pipeline,
@@ -304,10 +317,12 @@ def _context_text(rerank: object, body: dict[str, Any]) -> str | None:
 def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any], pit: bool) -> None:
     if "scroll" in url:
         raise _Skip(Reason.SCROLL)
-    if url.get("format", "json") not in ("json", "") or _OTHER_FORMAT.search(search.accept or ""):
+    if url.get("format", "json") not in ("json", "") or _OTHER_FORMAT.fullmatch((search.accept or "").strip()):
         raise _Skip(Reason.FORMAT)
     if url.get("filter_path") and not FilterPath.read(url["filter_path"]).shows_hits():
         raise _Skip(Reason.FILTER_PATH)
+    if _VERBOSE in url or _VERBOSE in body:
+        raise _Skip(Reason.PIPELINE)
     for key, reason in _UNTOUCHED_KEYS.items():
         if key in body and not (key == "pit" and pit):
             raise _Skip(reason)
@@ -327,11 +342,14 @@ def _asked_fields(url: dict[str, str], body: dict[str, Any]) -> Iterator[str]:
     yield from _names(body.get("fields"))
     yield from _names(body.get("docvalue_fields"))
     yield from _names(url.get("docvalue_fields"))
+    if isinstance(collapse := body.get("collapse"), dict):
+        yield from _names(collapse.get("field"))
+
+
+def _other_values(url: dict[str, str], body: dict[str, Any]) -> Iterator[str]:
     yield from _names(url.get("stored_fields", body.get("stored_fields")))
     if isinstance(scripts := body.get("script_fields"), dict):
         yield from scripts
-    if isinstance(collapse := body.get("collapse"), dict):
-        yield from _names(collapse.get("field"))
 
 
 def _names(value: object) -> list[str]:
@@ -353,8 +371,8 @@ def _listed(value: object) -> list[Any]:
 
 
 def _page(url: dict[str, str], body: dict[str, Any]) -> tuple[int, int]:
-    page_from = url_int(url["from"]) if "from" in url else lenient_int(body.get("from", 0))
-    page_size = url_int(url["size"]) if "size" in url else lenient_int(body.get("size", DEFAULT_SIZE))
+    page_from = page_number("from", url, body, 0)
+    page_size = page_number("size", url, body, DEFAULT_SIZE)
     if page_size == 0:
         raise _Skip(Reason.SIZE_ZERO)
     if page_from < 0 or page_size < 0:

@@ -48,6 +48,8 @@ _TOO_WIDE = re.compile(rb"from \+ size must be less than or equal to: \[(\d{1,9}
 """What both engines say of a window above ``index.max_result_window``, as an error or among failed shards."""
 _NOT_OURS = frozenset({401, 403, 404, 429, 502, 503, 504})
 """Errors that no change of ours can have caused: they are passed on without asking a second time."""
+_TOO_MUCH = b'"circuit_breaking_exception"'
+"""Unless they say so: the engine has no room for the window's hits, and may have it for the page's."""
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
 
 
 def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGenerator:
-    narrow = context.limits.get(plan.search.target)
+    narrow = context.limits.get(plan.searched)
     if narrow is not None and plan.page_end <= narrow:
         plan = replace(plan, window=min(plan.window, narrow))
     trace.decisions["page"] = {"from": plan.page_from, "size": plan.page_size, "window": plan.window}
@@ -104,7 +106,7 @@ def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGen
         return (yield from _ask_and_rank(plan, rule, context, trace, prepared))
     except _TooWide as too_wide:
         # From now on every page of such searches has this window.
-        context.limits[plan.search.target] = too_wide.most
+        context.limits[plan.searched] = too_wide.most
         trace.decisions["page"]["window"] = min(plan.window, too_wide.most)
         narrower = replace(plan, window=min(plan.window, too_wide.most))
         if plan.page_from >= narrower.window:
@@ -227,6 +229,11 @@ def _second_call(plan: Plan, answer: UpstreamAnswer) -> SearchCall | None:
     return plan.own_call if is_elasticsearch(answer) else None
 
 
+def cannot_be_ours(answer: UpstreamAnswer) -> bool:
+    """Say whether an answer is an error that no change of ours can have caused."""
+    return answer.status in _NOT_OURS and _TOO_MUCH not in answer.body
+
+
 def is_elasticsearch(answer: UpstreamAnswer) -> bool:
     """Say whether an answer is Elasticsearch's, not OpenSearch's."""
     return answer.header("x-elastic-product") is not None
@@ -272,7 +279,7 @@ def _read_answer(answer: UpstreamAnswer, plan: Plan, own: bool = False) -> Searc
             UpstreamFailure.TOO_LARGE: Reason.ANSWER_TOO_LARGE,
             UpstreamFailure.BUSY: Reason.BUSY,
         }.get(answer.failure, Reason.UNPARSABLE)
-    if answer.status in _NOT_OURS:
+    if cannot_be_ours(answer):
         return relayed
     if answer.status != 200:
         return Reason.UPSTREAM_ERROR

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from proxy.core.limits import DEFAULT_RANK_WINDOW, Unreadable, lenient_int, retriever_limit, url_int
+from proxy.core.limits import DEFAULT_RANK_WINDOW, Unreadable, lenient_int, page_number, retriever_limit
 from proxy.core.messages import Search
 from proxy.core.rawjson import (
     Edit,
@@ -228,8 +228,8 @@ def _check_beside(search: Search, body: dict[str, Any], cuts: bool) -> None:
 def _page(search: Search, body: dict[str, Any], window: int) -> tuple[int, int]:
     url = search.params.as_dict()
     try:
-        page_from = url_int(url["from"]) if "from" in url else lenient_int(body.get("from", 0))
-        page_size = url_int(url["size"]) if "size" in url else lenient_int(body.get("size", window))
+        page_from = page_number("from", url, body, 0)
+        page_size = page_number("size", url, body, window)
     except Unreadable as error:
         raise Refusal(PARSING, f"`from` or `size`: {error}") from None
     if page_from < 0 or page_size < 0:

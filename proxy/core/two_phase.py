@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from cachetools import LRUCache
 
+from proxy.core.limits import objects_in
 from proxy.core.rawjson import (
     Edit,
     JsonError,
@@ -59,6 +60,7 @@ _ONCE = ("aggs", "aggregations", "suggest", "profile", "terminate_after", "track
 _ONCE_PARAMS = ("terminate_after", "track_total_hits", "from", "size")
 _OTHER_HITS = ("knn", "retriever", "rank", "sub_searches")
 """Keys of searches whose number of hits a ``post_filter`` would cut."""
+_COUNTS_HITS = frozenset({"knn", "neural", "hybrid"})
 _HOLD_INNER_HITS = frozenset({"nested", "has_child", "has_parent", "collapse"})
 _COSTS_OF_SECTIONS = {b'"highlight"': 4096, b'"inner_hits"': 8192, b'"script_fields"': 2048}
 """What computing a section of a hit costs, in bytes of an answer that take as long to fetch."""
@@ -80,21 +82,16 @@ def can_split(url: dict[str, str], body: dict[str, Any]) -> bool:
 
 def _holds_name(query: object) -> bool:
     """Say whether a query in it is to be named in ``matched_queries``."""
-    if isinstance(query, list):
-        return any(map(_holds_name, query))
-    return isinstance(query, dict) and ("_name" in query or any(map(_holds_name, query.values())))
+    return any("_name" in one for one in objects_in(query))
 
 
 def _holds_unsteady(query: object) -> bool:
     """Say whether a query holds what does not give the same scores twice, or counts its hits itself."""
-    if isinstance(query, list):
-        return any(_holds_unsteady(item) for item in query)
-    if not isinstance(query, dict):
-        return False
-    random = query.get("random_score")
-    if (isinstance(random, dict) and "seed" not in random) or "knn" in query or "neural" in query or "hybrid" in query:
-        return True
-    return any(_holds_unsteady(value) for value in query.values())
+    return any(not _COUNTS_HITS.isdisjoint(one) or _is_random(one.get("random_score")) for one in objects_in(query))
+
+
+def _is_random(score: object) -> bool:
+    return isinstance(score, dict) and "seed" not in score
 
 
 def window_params() -> tuple[str, ...]:

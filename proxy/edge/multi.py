@@ -30,7 +30,7 @@ from proxy.core.multi import Item, MultiAnswer, NotMulti, lines_of, read_items
 from proxy.core.params import Params
 from proxy.core.rawjson import JsonError
 from proxy.core.request import is_json_type
-from proxy.core.search import is_elasticsearch
+from proxy.core.search import cannot_be_ours, is_elasticsearch
 from proxy.core.takeover import rerank
 from proxy.edge.buffers import BufferLease
 from proxy.edge.forward import forward, raw_target
@@ -49,12 +49,16 @@ _FILTER = "filter_path"
 class _Whole(Exception):
     """The multi-search as a whole cannot be rewritten: the client's own bytes are to be sent."""
 
-    def __init__(self, answer: UpstreamAnswer | None = None, refused: Refused | None = None) -> None:
+    def __init__(
+        self, answer: UpstreamAnswer | None = None, refused: Refused | None = None, untouched: bool = False
+    ) -> None:
         super().__init__("the multi-search is forwarded as it came")
         self.answer = answer
         """Set: an answer that no change of ours has caused, to be passed on."""
         self.refused = refused
         """Set: what to answer instead."""
+        self.untouched = untouched
+        """None of its items is changed: its answer need not be read."""
 
 
 @dataclass(slots=True)
@@ -119,12 +123,14 @@ class _Batch:
         """Wait for all items, send the request, and hand out the answers.
 
         Raises:
-            _Whole: the answer is no multi-search's.
+            _Whole: there is nothing to change in it, or the answer is no multi-search's.
         """
         if self._waiting:
             await self._all_asked.wait()
         if self.refused is not None:
             raise _Whole(refused=self.refused)
+        if not self.asked and all(run.call is None for run in self._runs):
+            raise _Whole(untouched=True)
         bodies = [run.call.body if run.call else None for run in self._runs]
         upstream, answer = await self._send([run.item for run in self._runs], bodies)
         self.upstream, self.answer = upstream, answer
@@ -144,7 +150,7 @@ class _Batch:
         except NotMulti:
             raise _Whole from None
         upstream = await self._io.search(SearchCall(self._params, lines, self._content_type))
-        if upstream.failure is UpstreamFailure.UNREACHABLE or upstream.status in (401, 403, 429, 502, 503, 504):
+        if upstream.failure is UpstreamFailure.UNREACHABLE or cannot_be_ours(upstream):
             raise _Whole(upstream)
         if upstream.failure is not None or upstream.status != 200 or not is_json_type(upstream.header("content-type")):
             raise _Whole
@@ -261,7 +267,7 @@ class MultiSearchHandler:
         if whole.refused is not None:
             outcome = whole.refused.outcome
         for run in runs:
-            if run.rule is not None:
+            if run.rule is not None and not whole.untouched:
                 run.result = Forwarded(outcome)
         headers = self._headers(runs)
         if whole.refused is not None:

@@ -64,6 +64,9 @@ def _endpoints() -> Iterator[Row]:
     yield reranked("a list of indices", f"/{INDEX},{OTHER}/_search", "a rule must match every name")
     yield reranked("a wildcard", "/contract-*/_search", "compared with rules as it is written")
     yield reranked("an alias", "/contract-alias/_search")
+    only = {"bool": {"must": [MATCH], "filter": [{"term": {"_index": INDEX}}]}}
+    yield reranked("all indices", "/_all/_search", "only a rule for `*` means them", body=search(query=only))
+    yield reranked("an index left out", f"/contract-*,-{OTHER}/_search")
     yield reranked("date math", f"/{quote('<contract-{now/d}>', safe='')},{INDEX}/_search?ignore_unavailable=true")
     yield Row(
         section,
@@ -149,6 +152,7 @@ def _endpoints() -> Iterator[Row]:
     yield passed("_mvt", f"/{INDEX}/_mvt/title/1/1/1")
     yield passed("_sql, _query, _eql", "/_query", "POST", {"query": "FROM x"})
     yield passed("HEAD /{index}", f"/{INDEX}", "HEAD")
+    yield passed("HEAD {target}/_search", f"/{INDEX}/_search", "HEAD")
     yield passed("OPTIONS", f"/{INDEX}/_search", "OPTIONS")
     yield passed("GET /", "/", how="version and tagline stay the engine's")
     yield passed("_nodes/http", "/_nodes/http", how="clients that sniff go past the proxy: switch sniffing off")
@@ -164,8 +168,8 @@ def _parameters() -> Iterator[Row]:
         ("from, size", "from=2&size=3", "they win over the body's; the window is asked for, the page cut out of it"),
         ("q", "q=red+warm&df=title", "wins over the body's query; its Lucene syntax is stripped for the model"),
         (
-            "df, analyzer, default_operator, lenient",
-            "q=red&df=title&analyzer=standard&default_operator=AND&lenient",
+            "df, analyzer, default_operator, lenient, analyze_wildcard",
+            "q=red&df=title&analyzer=standard&default_operator=AND&lenient&analyze_wildcard",
             "",
         ),
         ("_source", "_source=title", "kept; on Elasticsearch texts come by a search of their own then"),
@@ -204,6 +208,7 @@ def _parameters() -> Iterator[Row]:
         ("a parameter twice", "size=9&size=3", "the last counts, as on the engines"),
         ("; between parameters", "size=3;from=1", ""),
         ("sort=_score", "sort=_score:desc", ""),
+        ("include_named_queries_score", "include_named_queries_score=true", ""),
         ("search_pipeline", f"search_pipeline={PIPELINE}", "OpenSearch only: looked up; see the body key"),
     ):
         yield Row(section, name, Claim.RERANKED, how, path=f"/{INDEX}/_search?{value}", body=search())
@@ -214,6 +219,7 @@ def _parameters() -> Iterator[Row]:
         ("scroll", "scroll=1m", "its order is a contract over many requests"),
         ("format=yaml", "format=yaml", "only JSON is read"),
         ("stored_fields=_none_", "stored_fields=_none_&_source=false", "there is no text"),
+        ("verbose_pipeline", f"search_pipeline={PIPELINE}&verbose_pipeline=true", "tells of the hits on their way"),
         ("search_pipeline that cannot be read", "search_pipeline=nowhere", "may rerank by itself"),
         ("an unknown parameter", "nonsense=1", "the engine refuses it; we take none of our own"),
         ("a size that is no number", "size=", "the engine refuses it"),
@@ -226,6 +232,7 @@ def _keys() -> Iterator[Row]:
     section = "Body keys"
     rescorer = {"window_size": 20, "query": {"rescore_query": {"match": {"title": "small"}}}}
     many = {"highlight": {"fields": {"title": {}}}}
+    inner = {"nested": {**NESTED["nested"], "inner_hits": {"size": 1}}}
     for name, more, how in (
         ("from, size", {"from": 2, "size": 3}, "the window is asked for, the page cut out of it"),
         ("size as a text or a fraction", {"size": "3"}, "read as the engines read it"),
@@ -254,6 +261,8 @@ def _keys() -> Iterator[Row]:
         ("runtime_mappings", {"runtime_mappings": {"x": {"type": "long"}}, "fields": ["x"]}, "Elasticsearch only"),
         ("derived", {"derived": {"x": {"type": "long", "script": "emit(1)"}}}, "OpenSearch only"),
         ("highlight", many, "for the page alone where `two_phase_bytes` says so"),
+        ("inner_hits", {"query": {"bool": {"must": [MATCH], "should": [inner]}}}, "moved with their hit"),
+        ("_name", {"query": {"match": {"title": {"query": "red warm", "_name": "a"}}}}, "`matched_queries` too"),
         ("suggest", {"suggest": {"s": {"text": "shoo", "term": {"field": "title"}}}}, "untouched"),
         ("aggs", {"aggs": {"n": {"avg": {"field": "n"}}}}, "untouched"),
         ("aggs with top_hits", {"aggs": {"best": {"top_hits": {"size": 1}}}}, "texts come by a search of their own"),
@@ -294,6 +303,16 @@ def _keys() -> Iterator[Row]:
             {"knn": {"field": "v", "query_vector": [1, 2], "num_candidates": 20}},
             "it takes the size for k",
         ),
+        (
+            "knn without k, in a filter, rescorer or aggregation",
+            {
+                "rescore": {
+                    "window_size": 20,
+                    "query": {"rescore_query": {"knn": {"field": "v", "query_vector": [1, 2]}}},
+                }
+            },
+            "the same",
+        ),
         ("rank, sub_searches", {"rank": {"rrf": {}}}, "the older form of retrievers"),
         ("stored_fields: _none_", {"stored_fields": "_none_", "_source": False}, "there is no text"),
         (
@@ -312,6 +331,14 @@ def _keys() -> Iterator[Row]:
         ("an unknown name in ext", {"ext": {"nonsense": {}}}, "the engine refuses it"),
     ):
         yield Row(section, name, Claim.PASSED, how, body=search(**more))
+    yield Row(
+        section,
+        "a wrong size beside one in the URL",
+        Claim.PASSED,
+        "the engine refuses it, though the URL's counts",
+        path=f"/{INDEX}/_search?size=3",
+        body=search(size="ten"),
+    )
     for name, body, how in (
         ("comments", b'/* c */ {"query":{"match":{"title":"red"}}}', "what our parser does not read goes as it came"),
         ("a key twice", b'{"size":1,"size":2}', "the engine refuses it"),
@@ -370,6 +397,8 @@ def _retrievers() -> Iterator[Row]:
         return Row(section, name, claim, how, body=json.dumps({"retriever": retriever, "size": 5}).encode())
 
     yield row("standard", Claim.RERANKED, "", standard)
+    by_field = {"standard": {"query": MATCH, "sort": ["n"]}}
+    yield row("standard with a sort by a field", Claim.PASSED, "another order than the score's", by_field)
     yield row("knn", Claim.PASSED, "it holds no text; send it as `X-Rerank-Query`", vector)
     yield row(
         "rescorer", Claim.RERANKED, "the window is no larger than the smallest `window_size`", {"rescorer": rescored}
@@ -378,6 +407,8 @@ def _retrievers() -> Iterator[Row]:
     weighted = [{"retriever": standard, "weight": 2}]
     yield row("linear", Claim.RERANKED, "up to `rank_window_size`", {"linear": {"retrievers": weighted}})
     yield row("pinned", Claim.RERANKED, "up to `rank_window_size`", {"pinned": {"ids": ["1"], "retriever": standard}})
+    ruled = {"ruleset_ids": ["r"], "match_criteria": {"a": "b"}, "retriever": standard}
+    yield row("rule", Claim.RERANKED, "up to `rank_window_size`", {"rule": ruled})
     diverse = {"type": "mmr", "field": "v", "retriever": standard, "lambda": 0.5, "query_vector": [1, 2]}
     yield row(
         "diversify", Claim.RERANKED, "up to `rank_window_size`, which decides about the order", {"diversify": diverse}
@@ -401,6 +432,8 @@ def _protocol() -> Iterator[Row]:
     yield Row(section, "a body in YAML", Claim.PASSED, "", body=b"query:\n  match:\n    title: red\n", headers=yaml)
     asked = {**JSON, "Accept": "application/yaml"}
     yield Row(section, "Accept: YAML", Claim.PASSED, "", body=search(), headers=asked)
+    several = {**JSON, "Accept": "application/json, text/plain, */*"}
+    yield Row(section, "Accept: a list", Claim.RERANKED, "answered in JSON", body=search(), headers=several)
     yield Row(section, "a body without a type", Claim.PASSED, "406 from the engine", body=search(), headers={})
     opaque = {**JSON, "X-Opaque-Id": "a-1"}
     yield Row(section, "X-Opaque-Id", Claim.RERANKED, "echoed by the engine", body=search(), headers=opaque)

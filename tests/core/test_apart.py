@@ -138,6 +138,26 @@ def test_a_filtered_source_alone_comes_with_the_page_and_the_texts_with_the_wind
     assert ids(answer.body) == "db"
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"stored_fields": ["title"]},
+        {"stored_fields": "*"},
+        {"script_fields": {"title": {"script": "1"}}},
+        {"stored_fields": ["title"], "fields": ["title"]},
+    ],
+)
+def test_stored_values_and_those_of_scripts_are_no_texts(more: dict[str, Any]) -> None:
+    """The first may be missing, the others are another thing under the field's name."""
+    setup = make()
+    answer = ask(setup, {**more, "size": 3})
+    window, page = (json.loads(need.call.body) for need in setup.needs if isinstance(need, NeedSearch))
+    assert (window["fields"], more.keys() & window.keys() - {"fields"}) == (["title"], set())
+    assert {key: page[key] for key in more} == more
+    assert ids(answer.body) == "dbc"
+    assert answer.outcome.status is Status.FULL
+
+
 def test_pages_of_such_a_search_have_one_order() -> None:
     setup = make()
     bodies = [ask(setup, {"_source": ["name"], "from": start, "size": 2}).body for start in (0, 2, 4)]

@@ -85,6 +85,16 @@ def test_errors_that_are_not_ours_are_passed_on(status: int) -> None:
     assert setup.run(make_search({"query": QUERY, "from": 2})).outcome == Outcome(Status.FULL)
 
 
+def test_a_window_that_the_engine_has_no_room_for_brings_the_clients_own_request() -> None:
+    too_much = UpstreamAnswer(429, JSON_HEADERS, b'{"error":{"type":"circuit_breaking_exception"},"status":429}')
+    setup = make(search=lambda need: too_much)
+    outcome = Outcome(Status.FALLBACK, Reason.UPSTREAM_ERROR)
+    assert setup.run(make_search({"query": QUERY})) == Forwarded(outcome, None)
+    # behind the window the request is the client's own: what the engine says to it is its word
+    past = setup.run(make_search({"query": QUERY, "from": 4}))
+    assert past == Relayed(too_much, Outcome(Status.SKIPPED, Reason.PAST_WINDOW))
+
+
 def test_an_engine_that_cannot_be_reached() -> None:
     answer = UpstreamAnswer(0, failure=UpstreamFailure.UNREACHABLE, detail="refused")
     result = make(search=lambda need: answer).run(make_search({"query": QUERY}))

@@ -45,6 +45,14 @@ def test_leaves_what_is_asked_for(value: str, expected: bytes) -> None:
     assert FilterPath.read(value).apply(BODY) == expected
 
 
+def test_a_dash_alone_has_the_engine_filter_nothing() -> None:
+    """And yet it writes its answer as it writes filtered ones: ours must not come otherwise."""
+    nothing = FilterPath.read("-")
+    assert nothing.for_engine().startswith("-")
+    assert nothing.apply(BODY) == BODY
+    assert nothing.shows_hits()
+
+
 def test_a_pretty_answer_stays_pretty() -> None:
     pretty = b'{\n  "took" : 1,\n  "hits" : {\n    "max_score" : 1.0,\n    "hits" : [ ]\n  }\n}\n'
     assert FilterPath.read("took,hits.max_score").apply(pretty) == (

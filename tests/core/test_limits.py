@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -58,6 +60,8 @@ def test_no_whole_numbers_of_the_url(value: str) -> None:
         ([{"_score": "desc"}], None, True),
         ([{"_score": {"order": "desc"}}, {"price": "asc"}], None, True),
         ({"_score": {}}, None, True),
+        ({"_score": "DESC"}, None, True),
+        ([{"_score": {"order": "Desc"}}], None, True),
         (["_score", "price"], None, True),
         ({"_score": "desc", "price": "asc"}, None, True),
         (["_score"], "price", True),
@@ -67,6 +71,7 @@ def test_no_whole_numbers_of_the_url(value: str) -> None:
         ("_score:asc", None, False),
         ([{"_score": "asc"}], None, False),
         ([{"_score": {"order": "asc"}}], None, False),
+        ([{"_score": {"order": None}}], None, False),
         (["price", "_score"], None, False),
         ({"price": "asc", "_score": "desc"}, None, False),
         (["price"], "_score", False),
@@ -128,12 +133,24 @@ MATCH = {"standard": {"query": {"match": {"title": "x"}}}}
         ({"rrf": {"retrievers": [{"text_similarity_reranker": {}}]}}, Reason.RETRIEVER, 10),
         ({"standard": {}, "knn": {}}, Reason.RETRIEVER, None),
         ({"standard": []}, Reason.RETRIEVER, None),
+        ({"standard": {"sort": ["_score", "price"]}}, None, None),
+        ({"standard": {"sort": ["price"]}}, Reason.SORT, None),
+        ({"standard": {"sort": ["_score", "price"], "search_after": [1, 2]}}, Reason.SEARCH_AFTER, None),
+        ({"rrf": {"retrievers": [MATCH, {"standard": {"sort": ["price"]}}]}}, 10, 10),
+        ({"rescorer": {"retriever": {"standard": {"sort": ["price"]}}}}, Reason.SORT, 10),
         ([], Reason.RETRIEVER, None),
     ],
 )
 def test_retriever(retriever: Any, window: int | Reason | None, limit: int | None) -> None:
     assert retriever_window(retriever) == window
     assert retriever_limit(retriever) == limit
+
+
+OPEN = {"knn": {"field": "v", "query_vector": [1.0, 2.0]}}
+
+
+def wrapped(query: dict[str, Any]) -> dict[str, Any]:
+    return {"wrapper": {"query": base64.b64encode(json.dumps(query).encode()).decode()}}
 
 
 @pytest.mark.parametrize(
@@ -151,6 +168,16 @@ def test_retriever(retriever: Any, window: int | Reason | None, limit: int | Non
         ({"aggs": {"near": {"filter": {"knn": {"field": "v"}}}}}, True),
         ({"query": {"match": {"knn": "needles"}}}, False),
         ({"query": {"match": {"knn": {"query": "needles"}}}}, False),
+        ({"query": {"match": {"wrapper": {"query": "needles"}}}}, False),
+        ({"aggs": {"knn": {"terms": {"field": "brand"}}}}, False),
+        ({"retriever": {"standard": {"query": OPEN}}}, True),
+        ({"rescore": [{"query": {"rescore_query": OPEN}}]}, True),
+        ({"post_filter": {"bool": {"must": OPEN}}}, True),
+        ({"aggs": {"near": {"filter": OPEN}}}, True),
+        ({"query": wrapped(OPEN)}, True),
+        ({"query": {"bool": {"filter": [wrapped({"bool": {"must": [wrapped(OPEN)]}})]}}}, True),
+        ({"query": wrapped({"knn": {"field": "v", "k": 5}})}, False),
+        ({"query": {"wrapper": {"query": "no base64!"}}}, False),
     ],
 )
 def test_knn_without_k(body: dict[str, Any], open_end: bool) -> None:

@@ -14,6 +14,9 @@ from proxy.settings import parse_template
 MATCH = {"match": {"title": "red shoes"}}
 
 
+EMBEDDED = {"query_vector_builder": {"text_embedding": {"model_id": "m", "model_text": "red  shoes"}}}
+
+
 def find(query: Any, given: str | None = None) -> QueryText | None:
     return find_query_text({"query": query}, given)
 
@@ -68,6 +71,7 @@ def fields_of(query: Any) -> list[tuple[str, float]]:
         ({"sparse_vector": {"field": "v", "query": "red shoes"}}, "sparse_vector", [("v", 1.0)]),
         ({"text_expansion": {"v": {"model_text": "red shoes"}}}, "text_expansion", []),
         ({"neural": {"v": {"query_text": "red shoes", "k": 5}}}, "neural", []),
+        ({"knn": {"field": "v", "k": 5, **EMBEDDED}}, "knn", []),
         (
             {"wrapper": {"query": base64.b64encode(json.dumps(MATCH).encode()).decode()}},
             "wrapper.match",
@@ -307,3 +311,23 @@ def test_what_a_client_gives_wins_over_the_template() -> None:
     found = find_query_text({"query": {"match": {"title": "shoes"}}}, "boots", parse_template("{query.match.title}"))
     assert found is not None
     assert (found.text, found.source) == ("boots", "given")
+
+
+@pytest.mark.parametrize(
+    ("body", "source"),
+    [
+        ({"knn": {"field": "v", "k": 5, **EMBEDDED}}, "knn"),
+        ({"knn": [{"field": "w", "query_vector": [1], "k": 5}, {"field": "v", "k": 5, **EMBEDDED}]}, "knn"),
+        ({"retriever": {"knn": {"field": "v", "k": 5, **EMBEDDED}}}, "knn"),
+        ({"query": MATCH, "knn": {"field": "v", "k": 5, **EMBEDDED}}, "match, knn"),
+    ],
+)
+def test_a_text_of_which_the_cluster_makes_a_vector(body: dict[str, Any], source: str) -> None:
+    found = find_query_text(body, None)
+    assert found is not None
+    assert (found.text, found.source) == ("red shoes", source)
+
+
+@pytest.mark.parametrize("builder", [None, "x", {}, {"text_embedding": "x"}, {"text_embedding": {"model_text": " "}}])
+def test_a_vector_without_a_text_has_none(builder: object) -> None:
+    assert find_query_text({"knn": {"field": "v", "k": 5, "query_vector_builder": builder}}, None) is None

@@ -69,6 +69,12 @@ def test_page(body: Any, query_string: str, page: tuple[int, int]) -> None:
         ({"size": -1}, "", Reason.PARAMETER),
         ({"from": -1}, "", Reason.PARAMETER),
         ({"size": None}, "", Reason.PARAMETER),
+        ({"size": "ten"}, "size=5", Reason.PARAMETER),
+        ({"size": -1}, "size=5", Reason.PARAMETER),
+        ({"size": 2**31}, "size=5", Reason.PARAMETER),
+        ({"size": None}, "size=5", Reason.PARAMETER),
+        ({"from": -1}, "from=0", Reason.PARAMETER),
+        ({"from": []}, "from=0", Reason.PARAMETER),
         ({"size": True}, "", Reason.PARAMETER),
         ({"size": "ten"}, "", Reason.PARAMETER),
         ({}, "size=", Reason.PARAMETER),
@@ -78,6 +84,8 @@ def test_page(body: Any, query_string: str, page: tuple[int, int]) -> None:
         ({"slice": {"id": 0, "max": 2}}, "", Reason.SCROLL),
         ({}, "scroll=1m", Reason.SCROLL),
         ({"pit": {"id": "x"}}, "", Reason.PIT),
+        ({"search_pipeline": "p"}, "verbose_pipeline=true", Reason.PIPELINE),
+        ({"verbose_pipeline": True}, "", Reason.PIPELINE),
         ({"rank": {"rrf": {}}}, "", Reason.RANK),
         ({"sub_searches": []}, "", Reason.RANK),
         ({"sort": ["price"]}, "", Reason.SORT),
@@ -112,6 +120,7 @@ def test_page(body: Any, query_string: str, page: tuple[int, int]) -> None:
         (b'/* hi */{"size":5}', "", Reason.BODY),
         (b'\xef\xbb\xbf{"size":5}', "", Reason.BODY),
         (b'{"query":{"match":{"title":"\\ud800"}}}', "", Reason.BODY),
+        (b'{"query":{"match":{"title":"\xff"}}}', "", Reason.BODY),
         (b'{"query":' * 100_000, "", Reason.BODY),
         (b'{"query":' + b"[" * 900 + b"]" * 900 + b"}", "", Reason.BODY),
         ({"size": 5}, "source=%7B%7D&source_content_type=application/json", Reason.PARAMETER),
@@ -147,6 +156,14 @@ def test_not_left_alone(body: Any, query_string: str) -> None:
 )
 def test_other_formats_asked_for(accept: str, body: bytes) -> None:
     assert skipped(make_search(body, accept=accept)) == (Reason.FORMAT, None)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["application/json, text/plain, */*", "text/html,application/xml;q=0.9,*/*;q=0.8", "application/yaml, */*"],
+)
+def test_a_list_of_accepted_types_is_answered_in_json(accept: str) -> None:
+    assert plan_of(make_search({}, accept=accept)).page == (0, 10)
 
 
 @pytest.mark.parametrize("content_type", [None, "application/yaml", "text/plain", "application/jsonx"])
@@ -299,6 +316,7 @@ def test_bounded_windows(body: dict[str, Any], page: tuple[int, int], window: in
         ({"stored_fields": ["a"]}, "stored_fields=b", ("b",)),
         ({"script_fields": {"a": {"script": "x"}}}, "", ("a",)),
         ({"collapse": {"field": "a"}}, "", ("a",)),
+        ({"retriever": {"standard": {"collapse": {"field": "a"}}}}, "", ("a",)),
     ],
 )
 def test_what_else_stands_in_fields(body: Any, query_string: str, asked: tuple[str, ...]) -> None:

@@ -297,6 +297,33 @@ def test_too_few_with_text() -> None:
     assert ask(setup, {"fields": ["color"], "from": 2}).outcome.status is Status.FULL
 
 
+def too_wide(need: NeedSearch, mark: bytes) -> UpstreamAnswer | None:
+    """Refuse more than two hits of what is marked, as an engine does."""
+    if mark not in need.call.params.raw.encode() + need.call.body or json.loads(need.call.body)["size"] <= 2:
+        return None
+    return UpstreamAnswer(400, body=b"Result window is too large, from + size must be less than or equal to: [2] but")
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        (({}, "index=narrow"), ({}, "index=wide")),
+        (({"pit": {"id": "narrow"}}, ""), ({"pit": {"id": "wide"}}, "")),
+    ],
+)
+def test_what_some_indices_allow_says_nothing_of_others(
+    narrow: tuple[dict[str, Any], str], wide: tuple[dict[str, Any], str]
+) -> None:
+    """Neither has a target in its path."""
+    setup = make(rule=replace(RULE, pit=True))
+    setup.search = lambda need: too_wide(need, b"narrow") or setup.engine.search(need.call)
+    windows = []
+    for body, query_string in (narrow, narrow, wide):
+        ask(setup, {"size": 2, **body}, query_string, target="")
+        windows.append(setup.trace.decisions["page"]["window"])
+    assert windows == [2, 2, 4]
+
+
 # --- fields that are asked for ----------------------------------------------------------------------------------
 
 

@@ -117,6 +117,11 @@ def error(status: int) -> Callable[[dict[str, Any]], web.StreamResponse]:
     return lambda asked: web.json_response({"error": {"type": "scripted"}, "status": status}, status=status)
 
 
+def no_room(asked: dict[str, Any]) -> web.StreamResponse:
+    cause = {"type": "circuit_breaking_exception", "reason": "[parent] Data too large"}
+    return web.json_response({"error": {"root_cause": [cause], **cause}, "status": 429}, status=429)
+
+
 def failed_shards(asked: dict[str, Any]) -> web.StreamResponse:
     shards = {"total": 2, "successful": 1, "skipped": 0, "failed": 1}
     return web.json_response(answer(hits(0, 50)[:3], _shards=shards))
@@ -161,6 +166,7 @@ def test_all_well_is_reranked() -> None:
         pytest.param(text("x" * 100_000), "answer-too-large", id="too large"),
         pytest.param(error(400), "upstream-error", id="400"),
         pytest.param(error(500), "upstream-error", id="500"),
+        pytest.param(no_room, "upstream-error", id="429 for want of memory"),
         pytest.param(failed_shards, "shard-failures", id="failed shards"),
     ],
 )

@@ -67,6 +67,8 @@ FILTERS = [
     "hits.hits.?id",
     "hits.hits.[_]id",
     " hits.hits._id , took",
+    "-",
+    "hits.hits,-",
 ]
 BODY: dict[str, Any] = {
     "query": {"match": {"title": "red warm shoe"}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -150,6 +151,60 @@ def test_a_vector_search_keeps_its_k(engine: Engine, proxy: ProxyThread, k: int)
     assert became == {"full"}
     page = send(proxy.url, "POST", path, {**body, "size": 3}, X_Rerank_Query=TEXT)
     assert json.loads(page.body)["hits"]["total"] == json.loads(own.body)["hits"]["total"]
+
+
+OPEN = {"knn": {"field": "v", "query_vector": [1.0, 2.0]}}
+ENCODED = {"wrapper": {"query": base64.b64encode(json.dumps(OPEN).encode()).decode()}}
+
+
+@pytest.mark.usefixtures("elasticsearch")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": {"bool": {"must": MATCH, "filter": OPEN}}},
+        {"query": {"bool": {"must": MATCH, "filter": ENCODED}}},
+        {"query": MATCH, "post_filter": OPEN},
+        {"query": MATCH, "rescore": {"window_size": 30, "query": {"rescore_query": OPEN}}},
+        {"query": MATCH, "aggs": {"near": {"filter": OPEN}}},
+        {"retriever": {"standard": {"query": {"bool": {"must": MATCH, "filter": OPEN}}}}},
+    ],
+    ids="-".join,
+)
+def test_a_vector_search_without_k_takes_the_clients_size(
+    engine: Engine, proxy: ProxyThread, body: dict[str, Any]
+) -> None:
+    """Wherever it stands: a wider search would have another total, other scores or other counts."""
+    direct, deep = (send(engine.url, "POST", "/vectors/_search", {**body, "size": size}) for size in (5, 60))
+    told = [{**json.loads(answer.body), "took": 0} for answer in (direct, deep)]
+    del told[1]["hits"]["hits"][5:]
+    assert told[0] != told[1]
+    through = send(proxy.url, "POST", "/vectors/_search", {**body, "size": 5})
+    assert through.header("X-Rerank-Status") == "skipped; reason=knn-without-k"
+    assert blanked(through.body) == blanked(direct.body)
+
+
+@pytest.mark.usefixtures("elasticsearch")
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"sort": [{"n": "desc"}]}, "skipped; reason=sort"),
+        ({"sort": ["_score", {"n": "desc"}], "search_after": [0.5, 20]}, "skipped; reason=search-after"),
+        ({"sort": ["_score", {"n": "desc"}]}, "full"),
+        ({"collapse": {"field": "n"}}, "full"),
+    ],
+)
+def test_a_standard_retriever_sorts_and_collapses_as_a_plain_search_does(
+    engine: Engine, proxy: ProxyThread, more: dict[str, Any], status: str
+) -> None:
+    body = {"retriever": {"standard": {"query": MATCH, **more}}, "size": 5}
+    direct, through = (send(url, "POST", f"/{WIDE}/_search", body) for url in (engine.url, proxy.url))
+    assert through.header("X-Rerank-Status") == status
+    if status == "full":
+        assert ids(through) != ids(direct)
+        shown = [set(json.loads(answer.body)["hits"]["hits"][0]) for answer in (direct, through)]
+        assert shown[0] == shown[1]
+    else:
+        assert blanked(through.body) == blanked(direct.body)
 
 
 @pytest.mark.usefixtures("elasticsearch")

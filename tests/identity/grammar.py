@@ -241,6 +241,7 @@ _refused = st.one_of(
     _body({"no_such_key": 1}, {"size": -1}, {"query": {"no_such_query": {}}}, {"sort": ["no_such_field"]}),
     _body({"search_after": [1]}, {"slice": {"id": 0, "max": 2}}, {"from": 9999}, {"size": None}, {"ext": {"none": {}}}),
     _url({"size": ""}, {"no_such_parameter": "1"}, {"from": "-1"}, {"pretty": "maybe"}),
+    st.sampled_from((Part({"size": "many"}, {"size": "3"}), Part({"from": -1}, {"from": "0"}))),
 )
 _numbers = st.one_of(st.integers(1, 12), st.sampled_from((3, 10, 25, 60, 100)))
 _starts = weighted((3, st.just(0)), (3, st.integers(0, 15)), (1, st.sampled_from((20, 29, 30, 31, 45, 400))))
@@ -286,11 +287,35 @@ _knn_section = st.builds(
 )
 
 
+_open_vectors = _built(
+    lambda place, vector: place({"knn": {"field": "vector", "query_vector": vector}}),
+    st.sampled_from(
+        (
+            lambda open_end: {"post_filter": {"bool": {"must": open_end}}},
+            lambda open_end: {"rescore": {"window_size": 17, "query": {"rescore_query": open_end}}},
+            lambda open_end: {"aggs": {"near": {"filter": open_end}}},
+        )
+    ),
+    vectors,
+)
+"""Without ``k`` it is the size, which must stay the client's."""
+
+
 def _retrievers(query: st.SearchStrategy[Json], newest: bool) -> st.SearchStrategy[Json]:
     standard = st.builds(
         lambda one, more: {"standard": {"query": one, **more}},
         query,
-        st.sampled_from(({}, {}, {"filter": {"term": {"available": True}}}, {"min_score": 0.3})),
+        st.sampled_from(
+            (
+                *({}, {}, {}),
+                {"filter": {"term": {"available": True}}},
+                {"min_score": 0.3},
+                {"sort": ["_score", {"sku": "desc"}]},
+                {"sort": [{"price": "desc"}]},
+                {"collapse": {"field": "brand"}},
+                {"terminate_after": 100},
+            )
+        ),
     )
     nearest = st.builds(lambda k, vector: _knn(k, vector, {}), st.sampled_from((10, 40)), vectors)
     rescored = st.builds(
@@ -311,7 +336,7 @@ def _part_lists(elasticsearch: bool) -> st.SearchStrategy[list[Part]]:
     kinds = [(3, _source), (2, _fields), (1, _url_fields), (2, _highlight), (2, _aggs), (1, _suggest), (2, _collapse)]
     kinds += [(2, _rescore), (2, _sort), (3, _per_hit), (2, _totals), (2, _limits), (2, _post_filter), (4, _parameters)]
     kinds += [(1, _filter_path)]
-    kinds += [(1, _runtime), (1, _knn_section)] if elasticsearch else [(2, _scripts)]
+    kinds += [(1, _runtime), (1, _knn_section), (1, _open_vectors)] if elasticsearch else [(2, _scripts)]
     return st.lists(weighted(*kinds), max_size=5)
 
 
