@@ -90,7 +90,6 @@ class FilterPath:
         paths = [path.strip() for path in value.split(",")]
         return cls(
             tuple(path for path in paths if path and not path.startswith("-")),
-            # A `-` alone leaves out nothing, and yet has the engine write its answer as a filtered one.
             tuple(path[1:] for path in paths if path.startswith("-")),
         )
 
@@ -120,7 +119,8 @@ class FilterPath:
         its status, so that none vanishes from the list.
         """
         needed = [f"responses.{path}" for path in (*_NEEDED, "status", "error")] if multi else _NEEDED
-        excludes = (_KEEPS_ALL,) if self.excludes else ()
+        # A `-` alone is the engine's to judge: Elasticsearch leaves out nothing, OpenSearch refuses it.
+        excludes = ("-",) if "" in self.excludes else (_KEEPS_ALL,) if self.excludes else ()
         includes = (*self.includes, *needed) if self.includes else ()
         return quote(",".join(includes + excludes), safe="*,.-_")
 

@@ -64,6 +64,10 @@ def is_json_type(content_type: str | None) -> bool:
     return content_type is not None and _JSON_TYPE.match(content_type.strip()) is not None
 
 
+def _is_vendor(content_type: str | None) -> bool:
+    return content_type is not None and "vnd." in content_type.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A search that can be reranked."""
@@ -216,9 +220,11 @@ class _Skip(Exception):
 
 def _read(search: Search, rule: Rule) -> Plan:
     params, body_bytes, content_type = _move_source(search)
-    has_body = bool(body_bytes.strip())
-    if has_body and not is_json_type(content_type):
+    has_body = bool(body_bytes)
+    if not is_json_type(content_type) and (has_body or content_type is not None):
         raise _Skip(Reason.FORMAT)
+    if not has_body and _is_vendor(content_type) and not is_json_type(search.accept):
+        raise _Skip(Reason.FORMAT)  # beside a body the engines want it in `Accept` too
     if not has_body:
         body_bytes = b"{}"
     members = object_members(body_bytes, strip_span(body_bytes))
@@ -278,9 +284,9 @@ def _move_source(search: Search) -> tuple[Params, bytes, str | None]:
     url = search.params.as_dict()
     if "source" not in url:
         return search.params, search.body, search.content_type
-    if search.body.strip() or "source_content_type" not in url:
+    if search.body or "source_content_type" not in url:
         raise _Skip(Reason.PARAMETER)
-    if not is_json_type(url["source_content_type"]):
+    if not is_json_type(url["source_content_type"]) or _is_vendor(url["source_content_type"]):
         raise _Skip(Reason.FORMAT)
     params = search.params.without(("source", "source_content_type"))
     # With a body, both headers must name the same version of the vendor type.

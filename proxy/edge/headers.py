@@ -53,7 +53,9 @@ def end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
 
 def for_upstream(headers: MultiMapping[str]) -> CIMultiDict[str]:
     """Return a request's header fields for the engine: less ``Host`` (its own is sent) and what is meant for us."""
-    doomed = _OURS | {"host", "expect"}
+    doomed = _OURS | {"host"}
+    if headers.get("Expect", "").lower() == "100-continue":  # that is between the two ends of a connection
+        doomed |= {"expect"}
     # aiohttp's client keeps several fields of one name only if they are spelled alike.
     spelled: dict[str, str] = {}
     return CIMultiDict(

@@ -240,7 +240,12 @@ def as_search(request: web.BaseRequest, target: str, params: Params, body: bytes
 
 
 def _decode_header(value: str) -> str:
-    """A header's text: UTF-8, or percent-encoded UTF-8 where a client can send ASCII only."""
+    """A header's text: UTF-8 or Latin-1, or percent-encoded UTF-8 where a client can send ASCII only."""
+    raw = value.encode("utf-8", "surrogateescape")
+    try:
+        value = raw.decode()
+    except UnicodeDecodeError:
+        value = raw.decode("latin-1")
     return unquote(value, errors="replace") if "%" in value else value
 
 

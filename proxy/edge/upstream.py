@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -17,6 +18,12 @@ from proxy.settings import Settings
 _AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _REST_OF_DEAD_S = 5.0
 _READ_BUFFER_BYTES = 64 * 1024
+
+_MAYBE_UNREAD = frozenset({400, 413, 417, 431})
+"""Answers that an engine can give before it has read the request: it may read nothing more on that connection then.
+
+Elasticsearch does so where the head is too large, and leaves the connection open: the next request would wait for ever.
+"""
 
 Body = bytes | AsyncIterator[bytes] | None
 
@@ -29,6 +36,20 @@ class UpstreamUnreachable(Exception):
         super().__init__(detail)
         self.detail = detail
         self.sent = sent
+
+
+class _Response(aiohttp.ClientResponse):
+    """An answer whose connection is not used again where it may be of no more use."""
+
+    async def start(self, connection: Connection) -> _Response:
+        """Read the head."""
+        protocol = connection.protocol
+        await super().start(connection)
+        if self.status in _MAYBE_UNREAD and protocol is not None:
+            protocol.force_close()
+            if self.closed:  # the whole answer is there: the connection is free already
+                protocol.close()
+        return self
 
 
 @dataclass(slots=True)
@@ -58,6 +79,7 @@ class Upstream:
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
+            response_class=_Response,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_AUTO_HEADERS,

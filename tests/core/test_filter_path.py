@@ -45,10 +45,12 @@ def test_leaves_what_is_asked_for(value: str, expected: bytes) -> None:
     assert FilterPath.read(value).apply(BODY) == expected
 
 
-def test_a_dash_alone_has_the_engine_filter_nothing() -> None:
-    """And yet it writes its answer as it writes filtered ones: ours must not come otherwise."""
+def test_a_dash_alone_is_the_engines_to_judge() -> None:
+    """Elasticsearch leaves out nothing, and yet writes its answer as it writes filtered ones; OpenSearch refuses it."""
     nothing = FilterPath.read("-")
-    assert nothing.for_engine().startswith("-")
+    assert nothing.for_engine() == "-"
+    assert FilterPath.read("took,-").for_engine().startswith("took,")
+    assert FilterPath.read("took,-").for_engine().endswith(",-")
     assert nothing.apply(BODY) == BODY
     assert nothing.shows_hits()
 

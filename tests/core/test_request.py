@@ -126,6 +126,8 @@ def test_page(body: Any, query_string: str, page: tuple[int, int]) -> None:
         ({"size": 5}, "source=%7B%7D&source_content_type=application/json", Reason.PARAMETER),
         (b"", "source=%7B%7D", Reason.PARAMETER),
         (b"", "source=a&source_content_type=application/yaml", Reason.FORMAT),
+        (b"", "source=%7B%7D&source_content_type=application/vnd.elasticsearch%2Bjson", Reason.FORMAT),
+        (b" ", "source=%7B%7D&source_content_type=application/json", Reason.PARAMETER),
     ],
 )
 def test_left_alone(body: Any, query_string: str, reason: Reason) -> None:
@@ -199,7 +201,8 @@ VENDOR = "application/vnd.elasticsearch+json; compatible-with=8"
         # a body comes to be where there was none: its type is that of the answer asked for
         (b"", "", None, None, "application/json"),
         (b"", "", None, VENDOR, VENDOR),
-        (b" \n", "", None, "*/*", "application/json"),
+        (b"", "", "application/json", "*/*", "application/json"),
+        (b"", "", VENDOR, VENDOR, VENDOR),
         (b"", "source=%7B%7D&source_content_type=application%2Fjson", None, VENDOR, VENDOR),
         (b"", "source=%7B%7D&source_content_type=application%2Fjson", "text/plain", None, "application/json"),
     ],
@@ -210,6 +213,21 @@ def test_content_type_of_the_widened_search(
     plan = plan_of(Search("products", Params(query_string), body, content_type, accept))
     call = plan.widened_call([])
     assert call == SearchCall(Params(""), b'{"size":50}', sent_type)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "reason"),
+    [
+        # the engines answer in the type of a body that is not there, and refuse one that is blank
+        (b"", "application/yaml", Reason.FORMAT),
+        (b"", "junk", Reason.FORMAT),
+        (b"", VENDOR, Reason.FORMAT),
+        (b" \n", None, Reason.FORMAT),
+        (b" \n", "application/json", Reason.BODY),
+    ],
+)
+def test_a_search_without_a_body_to_be_read(body: bytes, content_type: str | None, reason: Reason) -> None:
+    assert skipped(Search("products", Params("q=red"), body, content_type, "*/*")) == (reason, None)
 
 
 def test_a_body_in_the_url_is_moved_to_where_bodies_stand() -> None:

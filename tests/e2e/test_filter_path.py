@@ -67,8 +67,6 @@ FILTERS = [
     "hits.hits.?id",
     "hits.hits.[_]id",
     " hits.hits._id , took",
-    "-",
-    "hits.hits,-",
 ]
 BODY: dict[str, Any] = {
     "query": {"match": {"title": "red warm shoe"}},
@@ -158,6 +156,14 @@ def test_reranked_and_filtered_is_filtered_of_reranked(engine: Engine, reranking
             assert hit["_id"] == whole["hits"]["hits"][place]["_id"]
         if "_score" in hit:
             assert hit["_score"] == whole["hits"]["hits"][place]["_score"]
+
+
+@pytest.mark.parametrize("value", ["-", "hits.hits,-"])
+def test_a_dash_alone_is_the_engines_to_judge(engine: Engine, identity: ProxyThread, value: str) -> None:
+    """OpenSearch refuses it."""
+    direct, through = (send(url, "POST", filtered(value), BODY) for url in (engine.url, identity.url))
+    assert (through.status, blanked(through.body)) == (direct.status, blanked(direct.body))
+    assert direct.status == (400 if engine.name == "os" else 200)
 
 
 def test_what_shows_no_hits_and_no_such_index_are_the_engines(engine: Engine, reranking: ProxyThread) -> None:

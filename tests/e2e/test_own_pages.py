@@ -155,3 +155,13 @@ def test_the_client_can_give_the_query_text(proxy: ProxyThread) -> None:
     ext = {"rerank": {"query_context": {"query_text": "thing 8"}}}
     got = ask(proxy.url, "POST", "/shop/_search", json.dumps({**body, "ext": ext}).encode(), JSON)
     assert json.loads(got.body)["hits"]["hits"][0]["_id"] == "8"
+
+
+@pytest.mark.parametrize(
+    "sent", ["café".encode(), "café".encode("latin-1"), b"caf%C3%A9"], ids=["utf-8", "latin-1", "%"]
+)
+def test_a_query_text_in_a_header_comes_as_clients_can_write_it(proxy: ProxyThread, sent: bytes) -> None:
+    headers = {**JSON, "X-Rerank-Query": sent.decode("latin-1")}
+    got = ask(proxy.url, "POST", "/_rerank/explain/shop", b'{"query":{"match_all":{}}}', headers)
+    assert got.status == 200, got.body
+    assert json.loads(got.body)["query_text"] == {"text": "café", "source": "given"}

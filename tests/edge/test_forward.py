@@ -290,3 +290,12 @@ async def test_a_path_prefix_stands_before_every_path() -> None:
         await connection.send(b"GET /a%2Fb?x=1 HTTP/1.1\r\n" + HOST + b"\r\n")
         await connection.response()
         assert engine.seen[0].request_line == "GET /es/a%2Fb?x=1 HTTP/1.1"
+
+
+async def test_another_expectation_is_the_engines_to_judge() -> None:
+    refusal = b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
+    async with upstream(answering(refusal)) as engine, proxy_before(engine.url) as proxy, client(proxy) as connection:
+        await connection.send(b"POST /_bulk HTTP/1.1\r\nExpect: a-miracle\r\nContent-Length: 3\r\n" + HOST + b"\r\nabc")
+        head, _ = await connection.response()
+        assert head.startswith(b"HTTP/1.1 417 ")
+        assert engine.seen[0].header("Expect") == "a-miracle"

@@ -127,3 +127,18 @@ async def test_tls_with_an_unknown_authority(tls: ssl.SSLContext) -> None:
         assert "cannot be verified" in reason(*await get(engine.url))
         assert (await get(engine.url, upstream_verify=False))[1] == b"{}"
         assert engine.seen != []
+
+
+@pytest.mark.parametrize(("status", "connections"), [(400, 2), (413, 2), (417, 2), (431, 2), (200, 1), (404, 1)])
+async def test_a_connection_is_not_used_again_where_the_engine_may_not_have_read_the_request(
+    status: int, connections: int
+) -> None:
+    """Elasticsearch reads nothing more after a head that is too large, and leaves the connection open."""
+    answer = f"HTTP/1.1 {status} Said\r\nContent-Length: 2\r\n\r\n".encode() + b"{}"
+    async with upstream(answering(answer)) as engine, proxy_before(engine.url) as proxy, client(proxy) as connection:
+        for _ in range(2):
+            await connection.send(GET)
+            head, body = await connection.response()
+            assert head.startswith(f"HTTP/1.1 {status} ".encode())
+            assert body == b"{}"
+        assert engine.connections == connections
