@@ -55,6 +55,8 @@ _source = st.one_of(
         {"_source_includes": "title,offers.*"},
         {"_source_excludes": "title,body"},
         {"_source": "true", "_source_excludes": "t*"},
+        {"_source_exclude_vectors": "true"},
+        {"_source_exclude_vectors": "false"},
     ),
 )
 _fields = _body(
@@ -292,6 +294,19 @@ def _retrievers(query: st.SearchStrategy[Json], newest: bool) -> st.SearchStrate
         query,
         st.sampled_from(({}, {}, {"filter": {"term": {"available": True}}}, {"min_score": 0.3})),
     )
+    outermost = st.builds(
+        lambda one, more: {"standard": {**one["standard"], **more}},
+        standard,
+        st.sampled_from(
+            (
+                {},
+                {"sort": [{"price": "desc"}]},
+                {"sort": ["_score", {"price": "asc"}]},
+                {"collapse": {"field": "brand"}},
+                {"terminate_after": 20},
+            )
+        ),
+    )
     nearest = st.builds(lambda k, vector: _knn(k, vector, {}), st.sampled_from((10, 40)), vectors)
     rescored = st.builds(
         lambda one, again: {"rescorer": {"retriever": one, "rescore": again}}, standard, _rescore_query
@@ -303,7 +318,7 @@ def _retrievers(query: st.SearchStrategy[Json], newest: bool) -> st.SearchStrate
         standard,
         st.sampled_from((10, 30)),
     )
-    return st.one_of(standard, standard, nearest, rescored, *([diverse] if newest else []))
+    return st.one_of(outermost, outermost, nearest, rescored, *([diverse] if newest else []))
 
 
 def _part_lists(elasticsearch: bool) -> st.SearchStrategy[list[Part]]:
@@ -325,7 +340,9 @@ def _merge(parts: list[Part]) -> tuple[Json, Params]:
 
 
 def _made_valid(body: Json, params: Params, elasticsearch: bool) -> None:
-    """Take out what cannot stand beside something else."""
+    """Take out what cannot stand beside something else, or is not the engine's."""
+    if not elasticsearch:
+        params.pop("_source_exclude_vectors", None)
     if params.get("track_total_hits") != "true" and "rest_total_hits_as_int" in params and elasticsearch:
         body.pop("track_total_hits", None)
     if "retriever" in body:
@@ -345,7 +362,7 @@ def _made_valid(body: Json, params: Params, elasticsearch: bool) -> None:
     if body.get("stored_fields") == "_none_":
         for key in ("_source", "fields", "version", "highlight"):
             body.pop(key, None)
-        for key in ("_source", "_source_includes", "_source_excludes", "version"):
+        for key in ("_source", "_source_includes", "_source_excludes", "_source_exclude_vectors", "version"):
             params.pop(key, None)
 
 
