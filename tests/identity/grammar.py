@@ -340,9 +340,7 @@ def _merge(parts: list[Part]) -> tuple[Json, Params]:
 
 
 def _made_valid(body: Json, params: Params, elasticsearch: bool) -> None:
-    """Take out what cannot stand beside something else, or is not the engine's."""
-    if not elasticsearch:
-        params.pop("_source_exclude_vectors", None)
+    """Take out what cannot stand beside something else."""
     if params.get("track_total_hits") != "true" and "rest_total_hits_as_int" in params and elasticsearch:
         body.pop("track_total_hits", None)
     if "retriever" in body:
@@ -412,6 +410,8 @@ def _draw_search(draw: st.DrawFn, engine: str) -> tuple[Json, Params]:
     query = queries(elasticsearch)
     parts = [draw(_page), *draw(_part_lists(elasticsearch))]
     body, params = _merge(parts)
+    if engine != "es9":
+        params.pop("_source_exclude_vectors", None)  # unknown to all before
     body = {"query": draw(query), **body}
     if elasticsearch and draw(st.integers(0, 9)) == 9:
         body["retriever"] = draw(_retrievers(query, newest=engine == "es9"))
