@@ -55,6 +55,8 @@ _source = st.one_of(
         {"_source_includes": "title,offers.*"},
         {"_source_excludes": "title,body"},
         {"_source": "true", "_source_excludes": "t*"},
+        {"_source_exclude_vectors": "true"},
+        {"_source_exclude_vectors": "false"},
     ),
 )
 _fields = _body(
@@ -317,6 +319,19 @@ def _retrievers(query: st.SearchStrategy[Json], newest: bool) -> st.SearchStrate
             )
         ),
     )
+    outermost = st.builds(
+        lambda one, more: {"standard": {**one["standard"], **more}},
+        standard,
+        st.sampled_from(
+            (
+                {},
+                {"sort": [{"price": "desc"}]},
+                {"sort": ["_score", {"price": "asc"}]},
+                {"collapse": {"field": "brand"}},
+                {"terminate_after": 20},
+            )
+        ),
+    )
     nearest = st.builds(lambda k, vector: _knn(k, vector, {}), st.sampled_from((10, 40)), vectors)
     rescored = st.builds(
         lambda one, again: {"rescorer": {"retriever": one, "rescore": again}}, standard, _rescore_query
@@ -328,7 +343,7 @@ def _retrievers(query: st.SearchStrategy[Json], newest: bool) -> st.SearchStrate
         standard,
         st.sampled_from((10, 30)),
     )
-    return st.one_of(standard, standard, nearest, rescored, *([diverse] if newest else []))
+    return st.one_of(outermost, outermost, nearest, rescored, *([diverse] if newest else []))
 
 
 def _part_lists(elasticsearch: bool) -> st.SearchStrategy[list[Part]]:
@@ -370,7 +385,7 @@ def _made_valid(body: Json, params: Params, elasticsearch: bool) -> None:
     if body.get("stored_fields") == "_none_":
         for key in ("_source", "fields", "version", "highlight"):
             body.pop(key, None)
-        for key in ("_source", "_source_includes", "_source_excludes", "version"):
+        for key in ("_source", "_source_includes", "_source_excludes", "_source_exclude_vectors", "version"):
             params.pop(key, None)
 
 
@@ -420,6 +435,8 @@ def _draw_search(draw: st.DrawFn, engine: str) -> tuple[Json, Params]:
     query = queries(elasticsearch)
     parts = [draw(_page), *draw(_part_lists(elasticsearch))]
     body, params = _merge(parts)
+    if engine != "es9":
+        params.pop("_source_exclude_vectors", None)  # unknown to all before
     body = {"query": draw(query), **body}
     if elasticsearch and draw(st.integers(0, 9)) == 9:
         body["retriever"] = draw(_retrievers(query, newest=engine == "es9"))

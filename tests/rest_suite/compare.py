@@ -161,10 +161,12 @@ def _fallbacks(case: Case, result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _errors(exchange: Exchange) -> int:
-    """Return how many items of a multi-search are the engine's errors."""
-    if exchange.api != "msearch" or not isinstance(exchange.response.parsed, dict):
+    """Return how many of its searches fail on the engine itself, wholly or on some shard."""
+    answer = exchange.response.parsed
+    if not isinstance(answer, dict):
         return 0
-    return sum("error" in item for item in exchange.response.parsed.get("responses", []))
+    items = answer.get("responses", []) if exchange.api == "msearch" else [answer]
+    return sum("error" in item or bool(item.get("_shards", {}).get("failed")) for item in items)
 
 
 def _statuses(proxy: Client) -> Counter[str]:
