@@ -117,11 +117,12 @@ def rescore_window(rescore: object) -> int | None:
     return min(windows)
 
 
-def retriever_window(retriever: object, fused: bool = False) -> int | Reason | None:
+def retriever_window(retriever: object, inner: bool = False, fused: bool = False) -> int | Reason | None:
     """Return the smallest window in a tree of retrievers; None: nothing bounds it; a reason: leave it alone.
 
     Args:
         retriever: the tree.
+        inner: it is another one's child.
         fused: it stands below one that makes an order of its own out of its children's.
     """
     if not isinstance(retriever, dict) or len(retriever) != 1:
@@ -129,6 +130,8 @@ def retriever_window(retriever: object, fused: bool = False) -> int | Reason | N
     kind, options = next(iter(retriever.items()))
     if not isinstance(options, dict):
         return Reason.RETRIEVER
+    if inner and "collapse" in options:
+        return Reason.RETRIEVER  # what is left of a page depends on how many hits are asked for
     if "search_after" in options and not fused:
         return Reason.SEARCH_AFTER
     if not fused and not sort_keeps_score_order(options.get("sort"), None):
@@ -140,7 +143,7 @@ def retriever_window(retriever: object, fused: bool = False) -> int | Reason | N
         return Reason.RETRIEVER
     windows = [_own_window(kind, options)]
     for child in _child_retrievers(options):
-        bound = retriever_window(child, fused or kind in _FUSING_RETRIEVERS)
+        bound = retriever_window(child, inner=True, fused=fused or kind in _FUSING_RETRIEVERS)
         if isinstance(bound, Reason):
             return bound
         if bound is not None:

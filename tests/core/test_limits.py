@@ -138,6 +138,8 @@ MATCH = {"standard": {"query": {"match": {"title": "x"}}}}
         ({"standard": {"sort": ["_score", "price"], "search_after": [1, 2]}}, Reason.SEARCH_AFTER, None),
         ({"rrf": {"retrievers": [MATCH, {"standard": {"sort": ["price"]}}]}}, 10, 10),
         ({"rescorer": {"retriever": {"standard": {"sort": ["price"]}}}}, Reason.SORT, 10),
+        ({"rescorer": {"retriever": {"standard": {"collapse": {"field": "a"}}}}}, Reason.RETRIEVER, 10),
+        ({"standard": {"collapse": {"field": "a"}}}, None, None),
         ([], Reason.RETRIEVER, None),
     ],
 )
