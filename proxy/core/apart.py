@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.core.limits import objects_in
 from proxy.core.rawjson import Span, apply_edits, insertion, object_members, removal, strip_span
 
 _SHOWN_ONLY = (
@@ -64,9 +65,7 @@ def _filters_source(url: dict[str, str], body: dict[str, Any]) -> bool:
 
 
 def _holds(value: object, key: str) -> bool:
-    if isinstance(value, dict):
-        return key in value or any(_holds(inner, key) for inner in value.values())
-    return isinstance(value, list) and any(_holds(inner, key) for inner in value)
+    return any(key in one for one in objects_in(value))
 
 
 def texts_params(names: Iterable[str]) -> list[str]:
