@@ -1,14 +1,14 @@
-"""Remembers for a short time what became of a search, so that all its pages tell the same story."""
+"""Remembers what became of a search, so that all its pages tell the same story."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from proxy.core.messages import Outcome
-from proxy.core.ranking import Ranking
+from proxy.core.ranking import HIGHEST, Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +49,26 @@ class OutcomeMemory:
         """Drop what is remembered: the search has gone well since."""
         if self._kept is not None:
             self._kept.pop((search_key, hits), None)
+
+
+class MaxScores:
+    """Bounded memory of the ``max_score`` that a search's window was last shown with, for the pages behind it.
+
+    It needs no expiry: it says what the client has seen, and counts only while the engine's own is the same.
+    """
+
+    def __init__(self, entries: int = 10_000) -> None:
+        """Keep at most ``entries`` searches, the longest unused go first; 0: none."""
+        self._kept: LRUCache[bytes, tuple[float | None, float | None]] = LRUCache(entries)
+
+    def put(self, search_key: bytes, engines: float | None, shown: float | None) -> None:
+        """Remember the engine's and ours; ``shown`` None: the window has kept the engine's, whatever it is."""
+        if self._kept.maxsize:
+            self._kept[search_key] = engines, shown
+
+    def get(self, search_key: bytes, engines: float) -> float:
+        """Return the window's where it is known, or else what no hit of any window is above."""
+        of_window, shown = self._kept.get(search_key, (None, HIGHEST))
+        if shown is None:
+            return engines
+        return shown if of_window == engines else HIGHEST

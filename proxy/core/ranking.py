@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 _LARGEST = 1e38
 """Larger values, such as infinity, count as this: the difference of two stays finite."""
+HIGHEST = 2.0
+"""No ranked hit scores higher."""
 
 
 @dataclass(frozen=True, slots=True)

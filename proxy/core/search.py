@@ -36,7 +36,7 @@ from proxy.core.messages import (
 from proxy.core.outcomes import Remembered
 from proxy.core.page import Page, PageWriter, tail_page
 from proxy.core.prepare import Prepared, prepare
-from proxy.core.ranking import Ranking, rank, tail_score
+from proxy.core.ranking import Ranking, rank
 from proxy.core.rawjson import JsonError
 from proxy.core.request import Plan, is_json_type, read_search
 from proxy.core.response import Hit, SearchAnswer, hits_digest
@@ -101,7 +101,7 @@ def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGen
         call = None if prepared is Reason.PIPELINE else plan.own_call
         return Forwarded(Outcome(Status.SKIPPED, prepared), call)
     if past_window:
-        return (yield from _past_window(plan, rule))
+        return (yield from _past_window(plan, rule, context))
     try:
         return (yield from _ask_and_rank(plan, rule, context, trace, prepared))
     except _TooWide as too_wide:
@@ -110,7 +110,7 @@ def _handle(plan: Plan, rule: Rule, context: Context, trace: Trace) -> RerankGen
         trace.decisions["page"]["window"] = min(plan.window, too_wide.most)
         narrower = replace(plan, window=min(plan.window, too_wide.most))
         if plan.page_from >= narrower.window:
-            return (yield from _past_window(narrower, rule))
+            return (yield from _past_window(narrower, rule, context))
         return (yield from _ask_and_rank(narrower, rule, context, trace, prepared, may_narrow=False))
 
 
@@ -204,6 +204,7 @@ def _one_phase(
         _check_width(plan, answer, may_narrow)
         outcome, call = Outcome(Status.FALLBACK, read), _second_call(plan, answer)
         context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page, own_bytes=call is None))
+        context.max_scores.put(plan.key, None, None)
         return Forwarded(outcome, call)
     if shape is not None:
         context.sizes.note(shape, len(answer.body), len(read.hits))
@@ -246,7 +247,7 @@ def _with_parents(paths: Iterable[str]) -> Iterator[str]:
         yield from (".".join(steps[:count]) for count in range(1, len(steps) + 1))
 
 
-def _past_window(plan: Plan, rule: Rule) -> Generator[Need, Any, Result]:
+def _past_window(plan: Plan, rule: Rule, context: Context) -> Generator[Need, Any, Result]:
     """Answer a page behind the window: the engine's own, its scores moved below the window's."""
     outcome = Outcome(Status.SKIPPED, Reason.PAST_WINDOW)
     nothing_changes = rule.scores == "keep" and not rule.hit_details and rule.min_score is None
@@ -261,8 +262,10 @@ def _past_window(plan: Plan, rule: Rule) -> Generator[Need, Any, Result]:
     if isinstance(read, Reason):
         return Forwarded(outcome, plan.own_call) if answer.failure or plan.filter else Relayed(answer, outcome)
     page = tail_page(read.hits, plan.page_from, rule)
-    max_score = read.max_score if rule.scores == "replace" else None
-    body = read.with_page(page, max_score=None if max_score is None else tail_score(max_score))
+    max_score = None
+    if rule.scores == "replace" and read.max_score is not None:
+        max_score = context.max_scores.get(plan.key, read.max_score)
+    body = read.with_page(page, max_score)
     return Rewritten(answer, body, outcome)
 
 
@@ -303,38 +306,35 @@ def _rerank_window(
     answer: UpstreamAnswer,
     read: SearchAnswer,
 ) -> Generator[Need, Any, Page]:
-    """Rank the window that has come and choose the client's page of it."""
+    """Rank the window that has come, choose the client's page of it, and note its ``max_score`` for those behind."""
     writer = PageWriter(plan, rule, answer, read, frozenset(_with_parents(prepared.added_fields)))
     seen = WindowTrace(read.hits[: plan.window])
     trace.hits = len(seen.hits)
     trace.decisions["window"] = seen
+    page = yield from _rank_window(writer, seen, context, trace, prepared)
+    context.max_scores.put(plan.key, read.max_score, page.max_score)
+    return page
+
+
+def _rank_window(
+    writer: PageWriter, seen: WindowTrace, context: Context, trace: Trace, prepared: Prepared
+) -> Generator[Need, Any, Page]:
+    """Rank the window, or leave it in the engine's order; what other pages are to agree with is remembered."""
+    plan, rule = writer.plan, writer.rule
     if not seen.hits or prepared.texts is None:
         return writer.engine_order(Outcome(Status.FULL))
-    values = [hit.fields for hit in seen.hits]
-    if prepared.apart or prepared.by_index is not None:
-        fetched = yield from _fetch_texts(plan, seen.hits, prepared, trace)
-        if isinstance(fetched, Reason):
-            outcome = Outcome(Status.FALLBACK, fetched)
-            context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
-            return writer.engine_order(outcome)
-        values = fetched
-    reach = rule.document_tokens * rule.chunks
-    seen.documents = [
-        render(prepared.texts.of(hit.text("_index")), one, reach, rule.html)
-        for hit, one in zip(seen.hits, values, strict=True)
-    ]
-    if 2 * len(seen.texts) < len(seen.hits):
-        outcome = Outcome(Status.SKIPPED, Reason.NO_TEXT)
-        _warn_no_text(trace, seen.hits, prepared.texts.default)
-        context.outcomes.put(plan.key, b"", Remembered(outcome, plan.page))
-        return writer.engine_order(outcome)
+    unread = yield from _read_texts(plan, rule, trace, prepared, seen)
+    if unread is not None:
+        context.outcomes.put(plan.key, b"", Remembered(unread, plan.page))
+        return writer.engine_order(unread)
     # The engine has given what the search needs: an earlier failure counts no longer, for the other pages too.
     context.outcomes.forget(plan.key, b"")
     digest = hits_digest(seen.hits)
     known = context.outcomes.get(plan.key, digest, plan.page)
     if known is not None:
         return _as_remembered(writer, seen, known)
-    deadline = answer.finished + rule.budget_ms / 1000
+    ended = writer.answer.finished
+    deadline = ended + rule.budget_ms / 1000
     need = NeedScores(rule.model, prepared.query, seen.texts, rule.document_tokens, deadline, rule.chunks)
     scored: ScoreResult = yield need
     trace.add_time("score", scored.started, scored.finished)
@@ -349,8 +349,29 @@ def _rerank_window(
         context.outcomes.put(plan.key, digest, remembered)
     if seen.ranking is None:
         return writer.engine_order(outcome)
-    took_ms = round(1000 * max(0.0, scored.finished - answer.finished)) if context.add_took else 0
+    took_ms = round(1000 * max(0.0, scored.finished - ended)) if context.add_took else 0
     return writer.ranked(seen.ranking, seen.logits, outcome, took_ms)
+
+
+def _read_texts(
+    plan: Plan, rule: Rule, trace: Trace, prepared: Prepared, seen: WindowTrace
+) -> Generator[Need, Any, Outcome | None]:
+    """Note the documents of the window's hits; return why they cannot be ranked by them."""
+    assert prepared.texts is not None
+    values: list[dict[str, Any]] | Reason = [hit.fields for hit in seen.hits]
+    if prepared.apart or prepared.by_index is not None:
+        values = yield from _fetch_texts(plan, seen.hits, prepared, trace)
+    if isinstance(values, Reason):
+        return Outcome(Status.FALLBACK, values)
+    reach = rule.document_tokens * rule.chunks
+    seen.documents = [
+        render(prepared.texts.of(hit.text("_index")), one, reach, rule.html)
+        for hit, one in zip(seen.hits, values, strict=True)
+    ]
+    if 2 * len(seen.texts) < len(seen.hits):
+        _warn_no_text(trace, seen.hits, prepared.texts.default)
+        return Outcome(Status.SKIPPED, Reason.NO_TEXT)
+    return None
 
 
 def _fetch_texts(

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from proxy.core.context import IDENTITY, Context
 from proxy.core.facts import FactsMemory
-from proxy.core.outcomes import OutcomeMemory
+from proxy.core.outcomes import MaxScores, OutcomeMemory
 from proxy.core.params import Params
 from proxy.edge.buffers import BufferBudget
 from proxy.edge.forward import forward, raw_target
@@ -139,6 +139,7 @@ async def start_proxy(settings: Settings, scorer: ThreadScorer | None = None) ->
         outcomes=OutcomeMemory(settings.outcome_entries, settings.outcome_ttl_s, time.monotonic),
         facts=FactsMemory(settings.mapping_ttl_s, time.monotonic),
         add_took=settings.took,
+        max_scores=MaxScores(settings.outcome_entries),
         texts=texts_of(settings.rules),
     )
     services = Services(settings, upstream, scorer, buffers, Metrics(scorer, buffers), context)

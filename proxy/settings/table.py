@@ -243,7 +243,8 @@ _SETTINGS = (
         _MEMORY,
         "outcome_entries",
         whole_number(0, 100_000_000),
-        "How many such outcomes are remembered. 0: off.",
+        "How many such outcomes are remembered, and of how many searches the `max_score` of their window, which the "
+        "pages behind it have too. 0: off.",
         "10000",
     ),
     Setting(
@@ -376,7 +377,8 @@ _RULE_KEYS = (
         _RULE,
         "scores",
         choice("replace", "keep"),
-        "The `_score` that clients see: `replace`: one that falls with the new order; `keep`: the engine's.",
+        "The `_score` that clients see: `replace`: one that falls with the new order, over all pages, and `max_score` "
+        "with it; `keep`: the engine's.",
         "replace",
     ),
     Setting(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.core.messages import Outcome, Reason, Status
-from proxy.core.outcomes import OutcomeMemory, Remembered
+from proxy.core.outcomes import MaxScores, OutcomeMemory, Remembered
+from proxy.core.ranking import HIGHEST
 
 FAILED = Outcome(Status.FALLBACK, Reason.MODEL)
 PAGE, OTHER = (0, 10), (10, 10)
@@ -56,6 +57,15 @@ def test_it_can_be_switched_off(entries: int, ttl_s: float) -> None:
     memory.put(b"key", b"", Remembered(FAILED, PAGE))
     memory.forget(b"key", b"")
     assert memory.get(b"key", b"", OTHER) is None
+
+
+def test_max_scores_are_bounded_and_can_be_switched_off() -> None:
+    few, none = MaxScores(2), MaxScores(0)
+    for number in range(3):
+        few.put(b"%d" % number, 6.0, 1.5)
+        none.put(b"%d" % number, 6.0, 1.5)
+    assert [few.get(b"%d" % number, 6.0) for number in range(3)] == [HIGHEST, 1.5, 1.5]
+    assert none.get(b"2", 6.0) == HIGHEST
 
 
 @pytest.mark.parametrize(

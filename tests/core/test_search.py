@@ -23,7 +23,7 @@ from proxy.core.messages import (
     UpstreamAnswer,
 )
 from proxy.core.params import Params
-from proxy.core.ranking import sigmoid
+from proxy.core.ranking import HIGHEST, sigmoid
 from proxy.core.search import WindowTrace
 from tests.core.fake_engine import (
     FINISHED,
@@ -105,7 +105,34 @@ def test_past_the_window() -> None:
     assert json.loads(setup.engine.calls[0].body) == {"query": QUERY, "from": 4, "size": 2}
     assert ids(result.body) == "ef"
     assert scores(result.body) == pytest.approx([2 / 3, 0.5])
-    assert json.loads(result.body)["hits"]["max_score"] == pytest.approx(6 / 7)
+
+
+def max_score(result: Rewritten) -> Any:
+    return json.loads(result.body)["hits"]["max_score"]
+
+
+@pytest.mark.parametrize("start", [4, 5, 40])
+def test_behind_the_window_max_score_is_the_one_that_the_window_was_shown_with(start: int) -> None:
+    setup, behind = make(), {"from": start, "size": 2}
+    assert max_score(ask(setup, behind)) == HIGHEST  # nothing is known yet, and nothing is asked for to know it
+    assert max_score(ask(setup, {"size": 1})) == max_score(ask(setup, behind)) == pytest.approx(1 + sigmoid(5))
+    assert max_score(ask(setup, {**behind, "query": {"match": {"title": "blue"}}})) == HIGHEST
+    assert len(setup.needs) == 1
+    # another order of the engine's is another window
+    setup.engine.max_score = b"6.5"
+    assert max_score(ask(setup, behind)) == HIGHEST
+    setup.engine.max_score = b"null"
+    assert max_score(ask(setup, behind)) is None
+
+
+def test_behind_a_window_that_keeps_the_engines_order_max_score_is_the_engines() -> None:
+    setup = make()
+    setup.search = lambda need: error(500)
+    assert setup.run(make_search({"query": QUERY, "size": 2})).outcome.status is Status.FALLBACK
+    setup.search = None
+    assert max_score(ask(setup, {"from": 4})) == 6.0
+    ask(setup, {"size": 2})
+    assert max_score(ask(setup, {"from": 4})) == pytest.approx(1 + sigmoid(5))
 
 
 def test_past_the_last_hit() -> None:

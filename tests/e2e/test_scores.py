@@ -1,0 +1,83 @@
+"""Scores over all pages of a search, on real engines: they never rise, and ``max_score`` is the first hit's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from proxy.settings import Rule
+from tests.engines import Engine
+from tests.support import Answer, ProxyThread
+from tests.support_shop import COUNT, proxy_for, send, shop
+
+pytestmark = pytest.mark.engine
+
+INDEX = "scores"
+WINDOW = 20
+MATCH = {"query": {"match": {"title": "red warm long shoe"}}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def index(engine: Engine) -> Iterator[str]:
+    with shop(engine.url, INDEX) as name:
+        yield name
+
+
+@pytest.fixture
+def proxy(engine: Engine) -> Iterator[ProxyThread]:
+    """One that has answered nothing yet."""
+    with proxy_for(engine.url, Rule(window=WINDOW, budget_ms=600_000)) as running:
+        yield running
+
+
+def search(url: str, body: dict[str, Any], parameters: str = "") -> Answer:
+    answer = send(url, "POST", f"/{INDEX}/_search{parameters}", {**MATCH, **body})
+    assert answer.status == 200, answer.body[:300]
+    return answer
+
+
+def hits(answer: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(answer.body)["hits"]
+    return found
+
+
+PAGES = [(0, 7), (13, 7), (14, 12), (WINDOW, 7), (90, 5)]
+"""Inside the window, at its end, across it, behind it, and past the last hit."""
+
+
+def test_max_score_is_the_windows_on_every_page(engine: Engine, proxy: ProxyThread) -> None:
+    pages = [hits(search(proxy.url, {"from": start, "size": size})) for start, size in PAGES]
+    assert [len(page["hits"]) for page in pages] == [7, 7, 12, 7, 0]
+    assert {page["max_score"] for page in pages} == {pages[0]["hits"][0]["_score"]}
+    # as on the engine
+    own = [hits(search(engine.url, {"from": start, "size": size})) for start, size in PAGES]
+    assert len({page["max_score"] for page in own}) == 1
+
+
+def test_a_page_behind_a_window_not_seen_has_what_no_hit_is_above(proxy: ProxyThread) -> None:
+    behind = {"from": WINDOW, "size": 5}
+    unknown = hits(search(proxy.url, behind))
+    first = hits(search(proxy.url, {"size": 5}))
+    assert unknown["max_score"] == 2.0 >= first["max_score"]
+    known = hits(search(proxy.url, behind))
+    assert known == {**unknown, "max_score": first["max_score"]}
+
+
+def test_after_a_change_of_the_index_it_is_not_known(engine: Engine, proxy: ProxyThread) -> None:
+    behind = {"query": {"match": {"title": "small blue"}}, "from": WINDOW, "size": 5}
+    search(proxy.url, {**behind, "from": 0})
+    assert hits(search(proxy.url, behind))["max_score"] < 2.0
+    send(engine.url, "PUT", f"/{INDEX}/_doc/more?refresh=true", {"title": "small small blue blue"})
+    try:
+        assert hits(search(proxy.url, behind))["max_score"] == 2.0
+    finally:
+        send(engine.url, "DELETE", f"/{INDEX}/_doc/more?refresh=true")
+
+
+@pytest.mark.parametrize("start", [0, WINDOW - 2, WINDOW, COUNT + 5])
+def test_null_stays_null(proxy: ProxyThread, start: int) -> None:
+    page = hits(search(proxy.url, {"sort": ["_score", {"n": "asc"}], "from": start}))
+    assert page["max_score"] is None
