@@ -38,10 +38,10 @@ def tail_score(engine_score: float) -> float:
 
 
 def _min_max(values: Sequence[float]) -> list[float]:
-    """Scale to 0..1; equal values all become 0."""
+    """Scale to 0..1; equal values all become 1, as a window's best does, which the only hit of one is too."""
     finite = [max(-_LARGEST, min(_LARGEST, value)) for value in values]
     low, high = min(finite), max(finite)
-    return [(value - low) / (high - low) if high > low else 0.0 for value in finite]
+    return [(value - low) / (high - low) if high > low else 1.0 for value in finite]
 
 
 def _z_scores(values: Sequence[float]) -> list[float]:

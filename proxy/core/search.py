@@ -8,7 +8,7 @@ I/O, so that a plain search, an item of a multi-search or an explained one take 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -329,6 +329,10 @@ def _rank_window(
         return writer.engine_order(unread)
     # The engine has given what the search needs: an earlier failure counts no longer, for the other pages too.
     context.outcomes.forget(plan.key, b"")
+    if len(seen.hits) == 1 and not _logit_shows(plan, rule):
+        trace.decisions["not_scored"] = "the window's only hit has the same score whatever the model says"
+        seen.logits, seen.ranking = [None], _ranking(seen, [0.0], rule)
+        return writer.ranked(seen.ranking, seen.logits, Outcome(Status.FULL), 0)
     digest = hits_digest(seen.hits)
     known = context.outcomes.get(plan.key, digest, plan.page)
     if known is not None:
@@ -406,13 +410,27 @@ def _rank(seen: WindowTrace, scored: ScoreResult, rule: Rule) -> Outcome:
     if scored.error is not None:
         return Outcome(Status.FALLBACK, Reason.MODEL)
     logits = iter(scored.logits)
-    has_text = [document is not None for document in seen.documents]
-    seen.logits = [next(logits) if has_one else None for has_one in has_text]
-    engine_scores = [hit.score for hit in seen.hits]
-    seen.ranking = rank(seen.logits, has_text, engine_scores, rule.blend, rule.blend_by, rule.rrf_k)
+    seen.logits = [None if document is None else next(logits) for document in seen.documents]
+    seen.ranking = _ranking(seen, seen.logits, rule)
     if scored.scored < len(seen.texts):
         return Outcome(Status.PARTIAL, Reason.BUDGET, scored.scored, len(seen.texts))
     return Outcome(Status.FULL)
+
+
+def _ranking(seen: WindowTrace, logits: Sequence[float | None], rule: Rule) -> Ranking:
+    has_text = [document is not None for document in seen.documents]
+    engine_scores = [hit.score for hit in seen.hits]
+    return rank(logits, has_text, engine_scores, rule.blend, rule.blend_by, rule.rrf_k)
+
+
+def _logit_shows(plan: Plan, rule: Rule) -> bool:
+    """Say whether the logit of a window's only hit can be told from the answer.
+
+    Blended, it cannot: scaled over a window of one hit, or ranked in it, all logits are alike.
+    """
+    if plan.search.taken_over or (plan.explain and rule.scores == "replace"):
+        return True
+    return rule.blend == 0 and (rule.scores == "replace" or rule.hit_details or rule.min_score is not None)
 
 
 def _warn_no_text(trace: Trace, window: list[Hit], template: Template) -> None:

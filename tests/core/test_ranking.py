@@ -93,7 +93,17 @@ def test_blend_mixes_both_min_max_scaled_over_the_window() -> None:
     assert rank(logits, [True] * 3, engine, 0.25).scores == (1.75, 1.5, 1.25)
     assert rank(logits, [True] * 3, engine, 1.0).order == (0, 1, 2)
     assert rank(logits, [True] * 3, engine, 0.5).order == (0, 1, 2)
-    assert rank([1.0, 1.0], [True] * 2, [math.inf, 1.0], 0.5) == Ranking((0, 1), (1.5, 1.0))
+    assert rank([1.0, 1.0], [True] * 2, [math.inf, 1.0], 0.5) == Ranking((0, 1), (2.0, 1.5))
+
+
+@given(logit=LOGITS, engine_score=ENGINE_SCORES, blend=st.floats(0.01, 1.0))
+@pytest.mark.parametrize(("blend_by", "score"), [("min_max", 2.0), ("rrf", 2.0), ("z_score", 1.5)])
+def test_blended_the_only_hit_scores_the_same_whatever_its_logit(
+    logit: float, engine_score: float, blend: float, blend_by: str, score: float
+) -> None:
+    ranking = rank([logit], [True], [engine_score], blend, blend_by)
+    assert ranking == rank([0.0], [True], [engine_score], blend, blend_by)
+    assert ranking.scores == pytest.approx((score,))
 
 
 def test_blend_by_z_scores_gives_each_side_its_spread() -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from proxy.core.messages import NeedScores, Rewritten
 from proxy.core.ranking import sigmoid, tail_score
+from proxy.core.takeover import shown_score
 from proxy.scorer.types import ScoreResult
-from tests.core.fake_engine import raw_hits
-from tests.core.one_search import RULE, ask, ids, make, scores
+from tests.core.fake_engine import make_search, raw_hits
+from tests.core.one_search import RULE, SIX, ask, ids, make, scores, stored
 
 # Window 4 of six hits a..f with engine scores 6..1 and logits -1, 2, 2, 5: the new order is d b c a e f.
 RANKED = "dbcaef"
@@ -74,3 +76,59 @@ def test_where_nothing_is_reranked_a_least_score_leaves_nothing_out() -> None:
     assert str(setup.outcome) == "fallback; reason=model"
     assert ids(body) == "abcdef"
     assert all("_rerank" not in hit for hit in raw_hits(body))
+
+
+# --- a window of one hit ----------------------------------------------------------------------------------------
+
+ALONE: list[tuple[dict[str, Any], dict[str, Any], float | None]] = [
+    # what the rule says, what the search says, and the score without the model; None: it is asked
+    ({"blend": 0.1}, {}, 2.0),
+    ({"blend": 0.1, "min_score": 1.9, "hit_details": True}, {}, 2.0),
+    ({"blend": 1.0, "blend_by": "rrf"}, {}, 2.0),
+    ({"blend": 0.1, "blend_by": "z_score"}, {}, 1.5),
+    ({"blend": 0.1}, {"explain": True}, None),
+    ({"blend": 0.1, "scores": "keep"}, {"explain": True}, 6.0),
+    ({"scores": "keep"}, {}, 6.0),
+    ({"scores": "keep", "hit_details": True}, {}, None),
+    ({"scores": "keep", "min_score": 0.5}, {}, None),
+    ({}, {}, None),
+]
+
+
+@pytest.mark.parametrize(("options", "body", "score"), ALONE)
+def test_the_only_hit_of_a_window_is_scored_where_its_logit_shows(
+    options: dict[str, Any], body: dict[str, Any], score: float | None
+) -> None:
+    setup = make(SIX[:1], rule=replace(RULE, **options))
+    result = ask(setup, body)
+    assert str(result.outcome) == "full"
+    assert any(isinstance(need, NeedScores) for need in setup.needs) is (score is None)
+    assert ids(result.body) == "a"
+    if score is not None:
+        assert scores(result.body) == [score]
+        assert json.loads(result.body)["hits"]["max_score"] == score
+
+
+def test_a_page_of_one_hit_is_no_window_of_one_but_a_window_of_one_is() -> None:
+    setup = make(rule=replace(RULE, blend=0.1))
+    ask(setup, {"size": 1})
+    assert [len(need.documents) for need in setup.needs if isinstance(need, NeedScores)] == [4]
+    setup = make(rule=replace(RULE, blend=0.1, window=1))
+    whole = ask(setup).body
+    assert not any(isinstance(need, NeedScores) for need in setup.needs)
+    assert ids(whole) == "abcdef"
+    assert scores(whole) == pytest.approx([2.0, *(tail_score(score) for score in (5, 4, 3, 2, 1))])
+
+
+def test_the_only_hit_without_a_text_is_left_to_the_engine() -> None:
+    setup = make([stored("a", "6.0", None)], rule=replace(RULE, blend=0.1))
+    assert str(ask(setup).outcome) == "skipped; reason=no-text"
+
+
+def test_the_only_hit_of_a_clusters_reranker_is_scored_since_its_score_is_the_logits() -> None:
+    child = {"standard": {"query": {"match": {"title": "red shoes"}}}}
+    reranker = {"retriever": child, "field": "title", "inference_text": "red shoes"}
+    setup = make(SIX[:1], rule=replace(RULE, takeover=True, blend=0.1))
+    result = setup.run(make_search({"retriever": {"text_similarity_reranker": reranker}}))
+    assert isinstance(result, Rewritten)
+    assert scores(result.body) == pytest.approx([shown_score(-1.0)])

@@ -81,3 +81,17 @@ def test_after_a_change_of_the_index_it_is_not_known(engine: Engine, proxy: Prox
 def test_null_stays_null(proxy: ProxyThread, start: int) -> None:
     page = hits(search(proxy.url, {"sort": ["_score", {"n": "asc"}], "from": start}))
     assert page["max_score"] is None
+
+
+@pytest.mark.parametrize(("blend", "asked"), [(0.1, False), (0.0, True)])
+def test_the_only_hit_is_scored_where_its_score_is_the_logits(engine: Engine, blend: float, asked: bool) -> None:
+    only = {"query": {"bool": {"must": [MATCH["query"]], "filter": [{"term": {"n": 5}}]}}}
+    with proxy_for(engine.url, Rule(blend=blend, budget_ms=600_000)) as proxy:
+        answer = search(proxy.url, only)
+    assert answer.header("X-Rerank-Status") == "full"
+    assert ("score;" in (answer.header("Server-Timing") or "")) is asked
+    page = hits(answer)
+    assert len(page["hits"]) == 1
+    assert page["max_score"] == page["hits"][0]["_score"]
+    assert (page["max_score"] == 2.0) is not asked
+    assert 1.0 < page["max_score"] <= 2.0
