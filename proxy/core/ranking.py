@@ -59,7 +59,7 @@ def _z_scores(values: Sequence[float]) -> list[float]:
 
 def rank(
     logits: Sequence[float | None],
-    has_text: Sequence[bool],
+    stays: Sequence[bool],
     engine_scores: Sequence[float],
     blend: float = 0.0,
     blend_by: str = "min_max",
@@ -68,13 +68,13 @@ def rank(
     """Rank a window.
 
     Hits with a logit come first, by logit (by a blend of logit and engine score where ``blend`` > 0), ties in the
-    engine's order. A hit without text keeps its place among them. Hits that were not scored follow in the engine's
+    engine's order. A hit that stays keeps its place among them. Hits that were not scored follow in the engine's
     order. Ranked hits score ``1 + sigmoid(logit)``, or 1 and a value from 0 to 1 that falls with the blend; the others
-    ``s / (1 + s)``, and a hit without text what the hit above it has.
+    ``s / (1 + s)``, and a hit that stays among ranked ones what the hit above it has, or at the top the one below.
 
     Args:
         logits: one per hit of the window, in the engine's order; None: not scored.
-        has_text: whether the hit has a text that could be scored.
+        stays: whether the hit, which has no logit, keeps its place.
         engine_scores: the engine's scores, same order.
         blend: the engine's share in the order, 0..1.
         blend_by: ``min_max`` or ``z_score``: both scores scaled over the window, then their weighted mean; ``rrf``: the
@@ -95,7 +95,7 @@ def rank(
     left = len(scored)
     while left:
         here = len(order)
-        if not has_text[here] and logits[here] is None:
+        if stays[here]:
             order.append(here)
             scores.append(None)
             continue

@@ -418,9 +418,9 @@ def _rank(seen: WindowTrace, scored: ScoreResult, rule: Rule) -> Outcome:
 
 
 def _ranking(seen: WindowTrace, logits: Sequence[float | None], rule: Rule) -> Ranking:
-    has_text = [document is not None for document in seen.documents]
+    stays = [document is None and rule.textless_hits == "stay" for document in seen.documents]
     engine_scores = [hit.score for hit in seen.hits]
-    return rank(logits, has_text, engine_scores, rule.blend, rule.blend_by, rule.rrf_k)
+    return rank(logits, stays, engine_scores, rule.blend, rule.blend_by, rule.rrf_k)
 
 
 def _logit_shows(plan: Plan, rule: Rule) -> bool:

@@ -79,6 +79,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "html": rule.html,
         "long_text": rule.long_text,
         "max_chunks": rule.max_chunks,
+        "textless_hits": rule.textless_hits,
         "blend": rule.blend,
         "blend_by": rule.blend_by,
         "rrf_k": rule.rrf_k,

@@ -40,6 +40,7 @@ class Rule:
     html: bool = True
     long_text: Choice["cut", "chunks"] = "cut"
     max_chunks: int = 4
+    textless_hits: Choice["stay", "below"] = "stay"
     blend: float = 0.1
     blend_by: Choice["min_max", "z_score", "rrf"] = "min_max"
     rrf_k: int = 60

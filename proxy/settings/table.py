@@ -352,6 +352,15 @@ _RULE_KEYS = (
     ),
     Setting(
         _RULE,
+        "textless_hits",
+        choice("stay", "below"),
+        "Where a hit without a text stands, in a window of which at least half has one: `stay`: at the engine's place, "
+        "with its neighbour's score; `below`: below all that are scored, in the engine's order, with less than "
+        "1, as what `budget_ms` has left unscored.",
+        "stay",
+    ),
+    Setting(
+        _RULE,
         "blend",
         number(0, 1),
         "The engine's share of the order, 0: the model alone, 1: the engine alone. See `blend_by`; docs/model.md says "

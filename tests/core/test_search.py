@@ -298,6 +298,17 @@ def test_a_hit_without_text_keeps_its_place() -> None:
     assert len(setup.needs[1].documents) == 3
 
 
+def test_or_stands_below_all_that_are_scored() -> None:
+    hits = [stored("a", "6.0", None), *SIX[1:]]
+    setup = make(hits, rule=replace(RULE, textless_hits="below"), logits={"c": None})
+    result = ask(setup, {"explain": True})
+    assert str(result.outcome) == "partial; reason=budget; scored=2/3"
+    assert ids(result.body) == "dbacef"
+    assert scores(result.body) == pytest.approx([1 + sigmoid(5), 1 + sigmoid(2), 6 / 7, 0.8, 2 / 3, 0.5])
+    setup = make(hits, rule=replace(RULE, textless_hits="below"))
+    assert ask(setup).outcome == Outcome(Status.FULL)
+
+
 def without_text(count: int) -> list[StoredHit]:
     return [stored(hit.id, hit.score.decode(), None if place < count else "") for place, hit in enumerate(SIX)]
 

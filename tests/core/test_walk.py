@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,9 +173,12 @@ def check_each_hit_once_unchanged(world: World, found: Walk) -> None:
         assert {key: hit[key] for key in same} == {key: wanted[key] for key in same}
 
 
-def check_scores_never_rise(found: Walk) -> None:
+def check_scores_never_rise(world: World, found: Walk) -> None:
+    """Over all pages; and none is negative, or 0 where the engine's is not."""
     scores = [float(hit["_score"]) for hit in found.hits]
     assert all(before >= after for before, after in pairwise(scores)), scores
+    for hit, score in zip(found.hits, scores, strict=True):
+        assert score > 0 or float(world.hits[place_of(hit)].score) == score == 0
 
 
 def check_max_scores_agree(world: World, found: Walk) -> None:
@@ -211,7 +215,7 @@ def test_a_whole_walk_that_is_fully_scored(data: st.DataObject) -> None:
     assert all(found.outcomes[start] == Outcome(Status.FULL) for start in inside)
     assert all(found.outcomes[start].reason is Reason.PAST_WINDOW for start, _ in cut if start not in inside)
     if world.rule.scores == "replace" and world.count:
-        check_scores_never_rise(found)
+        check_scores_never_rise(world, found)
         check_max_scores_agree(world, found)
         highest = 1 + sigmoid(world.logits[f"text {window[0]}"])
         assert all(abs(found.max_scores[start] - highest) < 1e-6 for start in inside)
@@ -226,7 +230,7 @@ def test_a_whole_walk_in_which_time_runs_out(data: st.DataObject) -> None:
     check_each_hit_once_unchanged(world, found)
     check_tail_in_engine_order(world, found)
     if world.rule.scores == "replace":
-        check_scores_never_rise(found)
+        check_scores_never_rise(world, found)
         check_max_scores_agree(world, found)
     window = [place_of(hit) for hit in found.hits[: world.rule.window]]
     texts = [place for place in window if "title" in world.hits[place].fields]
@@ -247,9 +251,29 @@ def test_a_whole_walk_that_begins_with_a_failing_model(data: st.DataObject) -> N
     cut = data.draw(pages(world.count))
     found = walk(world, cut, Model(world, failing=frozenset({0})))
     check_each_hit_once_unchanged(world, found)
-    check_scores_never_rise(found)
+    check_scores_never_rise(world, found)
     check_max_scores_agree(world, found)
     assert [place_of(hit) for hit in found.hits] == list(range(world.count))
+
+
+@given(st.data(), st.sampled_from([0.0, 0.1, 1.0]), st.sampled_from(["min_max", "z_score", "rrf"]))
+@pytest.mark.parametrize("textless", ["stay", "below"])
+def test_a_whole_walk_by_any_rule(textless: str, data: st.DataObject, blend: float, blend_by: str) -> None:
+    world = data.draw(worlds(partial=True, mode="replace"))
+    rule = replace(world.rule, textless_hits=textless, blend=blend, blend_by=blend_by)  # type: ignore[arg-type]
+    found = walk(replace(world, rule=rule), data.draw(pages(world.count)), Model(world))
+    check_each_hit_once_unchanged(world, found)
+    check_tail_in_engine_order(world, found)
+    check_scores_never_rise(world, found)
+    check_max_scores_agree(world, found)
+    window = [place_of(hit) for hit in found.hits[: rule.window]]
+    textless_ones = [place for place in window if "title" not in world.hits[place].fields]
+    assert textless_ones == sorted(textless_ones)
+    scored = [place for place in window if place not in textless_ones and world.scored_from.get(f"text {place}") == 0]
+    if textless == "below" and scored and 2 * len(textless_ones) <= len(window):
+        assert set(window[: len(scored)]) == set(scored)
+    if textless == "stay" and len(scored) + len(textless_ones) == len(window):
+        assert all(window[place] == place for place in textless_ones)
 
 
 @given(st.data())

@@ -10,8 +10,8 @@ import pytest
 
 from proxy.settings import Rule
 from tests.engines import Engine
-from tests.support import Answer, ProxyThread
-from tests.support_shop import COUNT, proxy_for, send, shop
+from tests.support import Answer, ProxyThread, ask
+from tests.support_shop import COUNT, NDJSON, proxy_for, send, shop
 
 pytestmark = pytest.mark.engine
 
@@ -95,3 +95,41 @@ def test_the_only_hit_is_scored_where_its_score_is_the_logits(engine: Engine, bl
     assert page["max_score"] == page["hits"][0]["_score"]
     assert (page["max_score"] == 2.0) is not asked
     assert 1.0 < page["max_score"] <= 2.0
+
+
+TITLED = 45
+"""So many of the shoes have a title; the others are found by their number alone."""
+EITHER = {"bool": {"should": [MATCH["query"], {"range": {"n": {"gte": TITLED, "boost": 1.5}}}]}}
+
+
+@pytest.fixture(scope="module")
+def partly(engine: Engine) -> Iterator[str]:
+    """An index in which some shoes have lost their title."""
+    with shop(engine.url, "scores-partly") as name:
+        lines = b"".join(b'{"index":{"_id":"%d"}}\n{"n":%d}\n' % (number, number) for number in range(TITLED, COUNT))
+        assert ask(engine.url, "POST", f"/{name}/_bulk?refresh=true", lines, NDJSON).status == 200
+        yield name
+
+
+@pytest.mark.parametrize("textless", ["stay", "below"])
+def test_hits_without_a_text_stand_where_the_rule_says(engine: Engine, partly: str, textless: str) -> None:
+    rule = Rule(window=40, blend=0.0, textless_hits=textless, budget_ms=600_000)  # type: ignore[arg-type]
+    path = f"/{partly}/_search"
+    found = [hit["_id"] for hit in hits(send(engine.url, "POST", path, {"query": EITHER, "size": COUNT}))["hits"]]
+    with proxy_for(engine.url, rule) as proxy:
+        pages = [
+            send(proxy.url, "POST", path, {"query": EITHER, "from": start, "size": 7}) for start in range(0, 63, 7)
+        ]
+    assert {page.header("X-Rerank-Status") for page in pages} == {"full", "skipped; reason=past-window"}
+    shown = [hit for page in pages for hit in hits(page)["hits"]]
+    ids = [hit["_id"] for hit in shown]
+    assert sorted(ids) == sorted(found)
+    scores = [hit["_score"] for hit in shown]
+    assert scores == sorted(scores, reverse=True)
+    without = [hit for hit in found[:40] if int(hit) >= TITLED]
+    assert len(without) == COUNT - TITLED
+    if textless == "stay":
+        assert [ids.index(hit) for hit in without] == [found.index(hit) for hit in without]
+    else:
+        assert ids[40 - len(without) : 40] == without
+        assert max(scores[40 - len(without) :]) < 1 <= min(scores[: 40 - len(without)])
