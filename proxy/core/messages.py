@@ -184,6 +184,11 @@ class Trace:
     cached: int = 0
     """Logits that came from the score cache."""
     hits: int = 0
+    """In the window."""
+    model: str = ""
+    """By which the window was ranked."""
+    rerank_ms: float = 0.0
+    """From the end of the engine's answer to the last score."""
     warnings: list[tuple[str, str]] = field(default_factory=list)
     """(what it is about, sentence): to be logged once per subject."""
 

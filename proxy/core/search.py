@@ -309,7 +309,7 @@ def _rerank_window(
     """Rank the window that has come, choose the client's page of it, and note its ``max_score`` for those behind."""
     writer = PageWriter(plan, rule, answer, read, frozenset(_with_parents(prepared.added_fields)))
     seen = WindowTrace(read.hits[: plan.window])
-    trace.hits = len(seen.hits)
+    trace.hits, trace.model = len(seen.hits), rule.model
     trace.decisions["window"] = seen
     page = yield from _rank_window(writer, seen, context, trace, prepared)
     context.max_scores.put(plan.key, read.max_score, page.max_score)
@@ -337,12 +337,12 @@ def _rank_window(
     known = context.outcomes.get(plan.key, digest, plan.page)
     if known is not None:
         return _as_remembered(writer, seen, known)
-    ended = writer.answer.finished
-    deadline = ended + rule.budget_ms / 1000
+    deadline = writer.answer.finished + rule.budget_ms / 1000
     need = NeedScores(rule.model, prepared.query, seen.texts, rule.document_tokens, deadline, rule.chunks)
     scored: ScoreResult = yield need
     trace.add_time("score", scored.started, scored.finished)
     trace.cached = scored.cached
+    trace.rerank_ms = 1000 * max(0.0, scored.finished - writer.answer.finished)
     if scored.error is not None:
         trace.warnings.append((f"model {rule.model}", scored.error))
     outcome = _rank(seen, scored, rule)
@@ -353,8 +353,7 @@ def _rank_window(
         context.outcomes.put(plan.key, digest, remembered)
     if seen.ranking is None:
         return writer.engine_order(outcome)
-    took_ms = round(1000 * max(0.0, scored.finished - ended)) if context.add_took else 0
-    return writer.ranked(seen.ranking, seen.logits, outcome, took_ms)
+    return writer.ranked(seen.ranking, seen.logits, outcome, round(trace.rerank_ms) if context.add_took else 0)
 
 
 def _read_texts(

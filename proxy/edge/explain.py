@@ -13,6 +13,7 @@ from proxy.core.search import WindowTrace
 from proxy.core.takeover import rerank
 from proxy.edge.forward import raw_target
 from proxy.edge.http_server import ExactResponseWithBody, error_response
+from proxy.edge.outcome_headers import outcome_headers
 from proxy.edge.own_response import json_response
 from proxy.edge.search import Rules, as_search
 from proxy.edge.search_io import SearchIO, Services
@@ -61,6 +62,7 @@ async def explain(request: web.BaseRequest, services: Services, rules: Rules) ->
         if isinstance(result, Relayed):
             shown["engine"] = {"status": result.answer.status, "detail": result.answer.detail}
         shown["timings_ms"] = {phase: round(value, 1) for phase, value in trace.timings_ms.items()}
+        shown["headers"] = dict(outcome_headers(result.outcome, trace))
         shown["cached"] = trace.cached
         shown["warnings"] = [f"{subject}: {sentence}" for subject, sentence in trace.warnings]
         if isinstance(window, WindowTrace):

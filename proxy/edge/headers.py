@@ -13,7 +13,6 @@ _HOP_BY_HOP = frozenset(
 )
 QUERY_HEADER = "X-Rerank-Query"
 SKIP_HEADER = "X-Rerank-Skip"
-STATUS_HEADER = "X-Rerank-Status"
 _OURS = frozenset({QUERY_HEADER.lower(), SKIP_HEADER.lower()})
 _SAYS_NOTHING_OF_THE_USER = frozenset(
     {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -34,7 +33,8 @@ from proxy.core.search import cannot_be_ours, is_elasticsearch
 from proxy.core.takeover import rerank
 from proxy.edge.buffers import BufferLease
 from proxy.edge.forward import forward, raw_target
-from proxy.edge.headers import STATUS_HEADER, identity
+from proxy.edge.headers import identity
+from proxy.edge.outcome_headers import Ended, longest_ms, multi_headers
 from proxy.edge.search import Rules, SearchHandler, asks_to_skip, query_text
 from proxy.edge.search_io import SearchIO, Services
 from proxy.settings import Rule
@@ -259,8 +259,8 @@ class MultiSearchHandler:
                 again.append(number)  # what was asked for it was ours, and has not served
         if again:
             items |= await batch.send_again(again)
-        took = sum(run.trace.timings_ms.get("score", 0.0) for run in runs) if self._services.settings.took else 0.0
-        return batch.answer.with_items(items, round(took / max(1, len(runs))))
+        extra_took_ms = longest_ms(_ended(runs)) if self._services.settings.took else 0.0
+        return batch.answer.with_items(items, round(extra_took_ms))
 
     async def _whole(self, request: web.BaseRequest, runs: list[_Run], raw: bytes, whole: _Whole) -> web.StreamResponse:
         outcome = Outcome(Status.FALLBACK, Reason.UPSTREAM_ERROR)
@@ -277,14 +277,16 @@ class MultiSearchHandler:
         return await forward(request, self._services.upstream, body=raw, streamed=False, extra=headers)
 
     def _headers(self, runs: list[_Run]) -> CIMultiDict[str]:
-        """Count what became of the items, and say it: ``items=4; full=2; skipped=1``."""
-        statuses: Counter[str] = Counter()
-        for run in runs:
-            if run.result is not None:
-                statuses[str(run.result.outcome.status)] += 1
-                self._searches.note(run.result.outcome, run.trace)
-        parts = [f"items={len(runs)}", *(f"{status}={statuses[status]}" for status in Status if statuses[status])]
-        return CIMultiDict({STATUS_HEADER: "; ".join(parts)})
+        """Count what became of the items, and say it."""
+        ended = _ended(runs)
+        for outcome, trace in ended:
+            self._searches.note(outcome, trace)
+        return multi_headers(len(runs), ended)
+
+
+def _ended(runs: Sequence[_Run]) -> list[Ended]:
+    """Return what became of the items that a rule matches."""
+    return [(run.result.outcome, run.trace) for run in runs if run.result is not None]
 
 
 def _less(shown: FilterPath | None, body: bytes, upstream: UpstreamAnswer | None) -> bytes:

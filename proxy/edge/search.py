@@ -31,7 +31,6 @@ from proxy.edge.forward import forward, raw_target, read_chunks, send_continue, 
 from proxy.edge.headers import (
     QUERY_HEADER,
     SKIP_HEADER,
-    STATUS_HEADER,
     as_sent,
     drop,
     end_to_end,
@@ -39,6 +38,7 @@ from proxy.edge.headers import (
     identity,
 )
 from proxy.edge.http_server import ExactResponseWithBody
+from proxy.edge.outcome_headers import outcome_headers
 from proxy.edge.search_io import THREAD_ABOVE_BYTES, SearchIO, Services, call_headers
 from proxy.settings import Rule, TargetPattern
 
@@ -247,12 +247,3 @@ def _decode_header(value: str) -> str:
     except UnicodeDecodeError:
         value = raw.decode("latin-1")
     return unquote(value, errors="replace") if "%" in value else value
-
-
-def outcome_headers(outcome: Outcome, trace: Trace) -> CIMultiDict[str]:
-    """Return the fields that say what became of a search and how long each phase took."""
-    headers = CIMultiDict({STATUS_HEADER: str(outcome)})
-    if trace.timings_ms:
-        phases = [f"{phase};dur={milliseconds:.1f}" for phase, milliseconds in trace.timings_ms.items()]
-        headers["Server-Timing"] = ", ".join(phases)
-    return headers

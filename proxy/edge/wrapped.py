@@ -31,7 +31,8 @@ from proxy.core.rawjson import Edit, JsonError, apply_edits, decode, insertion, 
 from proxy.core.request import is_json_type
 from proxy.core.takeover import rerank
 from proxy.edge.forward import forward, raw_target
-from proxy.edge.search import Received, Rules, SearchHandler, as_search, outcome_headers
+from proxy.edge.outcome_headers import outcome_headers
+from proxy.edge.search import Received, Rules, SearchHandler, as_search
 from proxy.edge.search_io import SearchIO, Services
 from proxy.settings import Rule
 

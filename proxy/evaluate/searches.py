@@ -15,7 +15,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from proxy.edge.headers import STATUS_HEADER
+from proxy.edge.outcome_headers import STATUS_HEADER
 from proxy.evaluate.qrels import BadInput
 
 PLACEHOLDER = "{query}"
