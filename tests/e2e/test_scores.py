@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from proxy.settings import Rule
+from proxy.scorer.cache import MemoryScoreCache
+from proxy.scorer.dummy import DummyModel
+from proxy.scorer.pool import ThreadScorer
+from proxy.settings import Listen, Rule, Settings
 from tests.engines import Engine
 from tests.support import Answer, ProxyThread, ask
 from tests.support_shop import COUNT, NDJSON, proxy_for, send, shop
@@ -133,3 +136,57 @@ def test_hits_without_a_text_stand_where_the_rule_says(engine: Engine, partly: s
     else:
         assert ids[40 - len(without) : 40] == without
         assert max(scores[40 - len(without) :]) < 1 <= min(scores[: 40 - len(without)])
+
+
+RULES: dict[str, dict[str, Any]] = {
+    "the model alone": {"blend": 0.0},
+    "min_max": {"blend": 0.4},
+    "z_score": {"blend": 0.4, "blend_by": "z_score"},
+    "rrf": {"blend": 0.4, "blend_by": "rrf"},
+    "chunks": {"blend": 0.0, "long_text": "chunks", "document_tokens": 2},
+    "the budget over": {"blend": 0.0, "budget_ms": 60},
+    "the budget over, blended": {"blend": 0.4, "budget_ms": 60},
+}
+STARTS = range(0, COUNT, 7)
+
+
+def slow_proxy(engine: Engine, options: dict[str, Any]) -> ProxyThread:
+    """Return a proxy whose model needs longer for a window than the shortest budget."""
+    rule = Rule(**{"window": WINDOW, "budget_ms": 600_000, **options})
+
+    def scorer() -> ThreadScorer:
+        return ThreadScorer({"base": lambda: DummyModel(delay_s=0.01)}, MemoryScoreCache(1000), 2)
+
+    return ProxyThread(Settings(upstream=(engine.url,), listen=Listen("127.0.0.1", 0), rules=(rule,)), scorer)
+
+
+def check_falling(pages: list[dict[str, Any]]) -> None:
+    shown = [hit for page in pages for hit in page["hits"]]
+    assert sorted(int(hit["_id"]) for hit in shown) == list(range(COUNT))
+    scores = [hit["_score"] for hit in shown]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[-1] > 0
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_scores_fall_over_all_pages_by_any_rule(engine: Engine, name: str) -> None:
+    with slow_proxy(engine, RULES[name]) as proxy:
+        answers = [search(proxy.url, {"from": start, "size": 7}) for start in STARTS]
+    status = answers[0].header("X-Rerank-Status") or ""
+    assert status.startswith("partial" if "budget" in name else "full")
+    pages = [hits(answer) for answer in answers]
+    check_falling(pages)
+    assert {page["max_score"] for page in pages} == {pages[0]["hits"][0]["_score"]}
+
+
+@pytest.mark.parametrize("name", ["the model alone", "min_max", "rrf", "chunks"])
+def test_scores_fall_over_the_items_of_a_multi_search(engine: Engine, name: str) -> None:
+    searches = [{**MATCH, "from": start, "size": 7} for start in STARTS]
+    lines = b"".join(b"{}\n" + json.dumps(one).encode() + b"\n" for one in searches)
+    with slow_proxy(engine, RULES[name]) as proxy:
+        answer = ask(proxy.url, "POST", f"/{INDEX}/_msearch", lines, NDJSON)
+        alone = hits(search(proxy.url, searches[1]))
+    assert answer.header("X-Rerank-Status") == "items=9; full=3; skipped=6"
+    pages = [item["hits"] for item in json.loads(answer.body)["responses"]]
+    check_falling(pages)
+    assert pages[1] == alone
