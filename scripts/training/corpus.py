@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -105,6 +105,16 @@ class Corpus:
         held_out = [query for place, query in enumerate(self.lists()) if place % fold.of == fold.number]
         apart = {frozenset(words(query)) for query in held_out}
         return [query for query in self.judged if frozenset(words(query)) not in apart], held_out
+
+    def only(self, queries: Sequence[str]) -> Corpus:
+        """Return the corpus with the labels of these queries alone; documents and queries without labels stay."""
+        kept = set(queries)
+        return replace(
+            self,
+            judged={query: grades for query, grades in self.judged.items() if query in kept},
+            weights={pair: weight for pair, weight in self.weights.items() if pair[0] in kept},
+            spared={query: ids for query, ids in self.spared.items() if query in kept},
+        )
 
 
 class LexicalIndex:

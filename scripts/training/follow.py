@@ -117,7 +117,7 @@ class Run:
             model = self._train(stage, fold, model, train, held_out, digest)
         done.unlink(missing_ok=True)  # what it stands beside is written anew
         models.save(model, folder, self._tokenizer(stage.name))
-        figures = self._measure(stage, model, held_out, folder.name)
+        figures = self._measure(model, stage.name, self.corpus, held_out, folder.name)
         part = done.with_suffix(".part")
         part.write_text(json.dumps({"digest": digest, "figures": figures}, indent=1) + "\n")
         os.replace(part, done)
@@ -218,11 +218,20 @@ class Run:
         mean = iter(np.load(kept).tolist())
         return [tuple(next(mean) for _ in entry.ids) for entry in lists]
 
-    def _measure(self, stage: Stage, model: PreTrainedModel, held_out: Sequence[str], name: str) -> dict[str, Any]:
+    def measure_outputs(self, corpus: Corpus, queries: Sequence[str]) -> dict[str, Any]:
+        """Return how each output, written before, ranks queries of a corpus: name -> fields -> `Figures` as JSON."""
+        return {
+            name: self._measure(models.load(str(self.folder / name), 0.0), stage, corpus, queries, name)
+            for name, stage in self.recipe.outputs.items()
+        }
+
+    def _measure(
+        self, model: PreTrainedModel, stage: str, corpus: Corpus, queries: Sequence[str], name: str
+    ) -> dict[str, Any]:
         figures = {}
-        for fields in self.recipe.measure if held_out else []:
-            encoder = PairEncoder(self._tokenizer(stage.name), LONGEST)
-            found = measure(model, self.corpus, held_out, fields, encoder)
+        for fields in self.recipe.measure if queries else []:
+            encoder = PairEncoder(self._tokenizer(stage), LONGEST)
+            found = measure(model, corpus, queries, fields, encoder)
             for line in found.lines():
                 tqdm.write(f"{name}, {'+'.join(fields)}: {line}")
             figures["+".join(fields)] = found.as_json()

@@ -102,17 +102,20 @@ class Sources:
         return List(query, tuple(ids), template, gains, None, weights if set(weights) != {1.0} else None)
 
     def general(self, queries: Sequence[str], size: int) -> list[List]:
-        """Let the teacher speak of documents that share words or meaning with a query, and of a stranger."""
+        """Let the teacher speak of documents that share words or meaning with a query and, from 5 on, of a stranger."""
         vectors = self.teacher.prepare(queries)
         made = []
         for query in queries:
             lexical, cosine = self.teacher.views(query, vectors[query])
             by_words = np.argsort(-lexical, kind="stable")
             by_meaning = np.argsort(-cosine, kind="stable")
-            picks = [int(self.rng.choice(by_words[:4])), int(self.rng.choice(by_meaning[:4]))]
-            picks += [int(self.rng.choice(by_words[4:40])), int(self.rng.choice(by_meaning[4:40]))]
-            picks += [self.rng.randrange(len(lexical)) for _ in range(max(1, size - 4))]
-            made.append(self._taught(query, picks[-size:] if size < 4 else picks[:size], lexical, cosine))
+            picks = [self.rng.choice(by_words[:4]), self.rng.choice(by_meaning[:4])]
+            for place in range(max(2, size - 3)):
+                ranked = by_meaning if place % 2 else by_words
+                picks.append(self.rng.choice(ranked[4 : 40 if place < 2 else 100]))
+            picks.append(self.rng.randrange(len(lexical)))
+            picks = picks[-size:] if size < 4 else picks[:size]
+            made.append(self._taught(query, [int(number) for number in picks], lexical, cosine))
         return made
 
     def excluding(self, queries: Sequence[str], size: int) -> list[List]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from tokenizers import Encoding
 from tqdm import tqdm
@@ -76,7 +77,7 @@ def encode(lists: Sequence[List], corpus: Corpus, encoder: PairEncoder, what: st
 
 
 def loss(logits: torch.Tensor, lists: Sequence[List], schedule: Schedule) -> torch.Tensor:
-    """Return the loss of a step.
+    """Return the loss of a step, the mean over its lists.
 
     Over labels: binary cross-entropy with the square root of the gain as target (exact 1, substitute 0.32, complement
     0.1), and the cross-entropy between the shares of the gains and the softmax over the list (ListNet, Cao et al.
@@ -87,26 +88,65 @@ def loss(logits: torch.Tensor, lists: Sequence[List], schedule: Schedule) -> tor
         lists: of one step.
         schedule: the weights of the parts.
     """
-    total = logits.new_zeros(())
-    parts = logits.split([len(entry.ids) for entry in lists])
-    for part, entry in zip(parts, lists, strict=True):
-        if entry.gains is not None and schedule.labels:
-            gains = torch.tensor(entry.gains, device=part.device)
-            weights = torch.tensor(entry.weights, device=part.device) if entry.weights else None
-            pointwise = torch.nn.functional.binary_cross_entropy_with_logits(part, gains.sqrt(), weights)
-            total = total + schedule.labels * pointwise
-            if gains.max() >= 0.1 and len(gains) > 1:
-                share = gains / gains.sum()
-                listwise = -(share * torch.log_softmax(part, 0)).sum()
-                total = total + schedule.labels * schedule.listwise * entry.weight * listwise
-        if entry.logits is not None and schedule.teacher:
-            said = torch.tensor(entry.logits, device=part.device)
-            pointwise = torch.nn.functional.mse_loss(part, said) / 4
-            listwise = torch.nn.functional.kl_div(
-                torch.log_softmax(part, 0), torch.log_softmax(said, 0), reduction="sum", log_target=True
-            )
-            total = total + schedule.teacher * (pointwise + schedule.listwise * listwise)
-    return total / len(lists)
+    rows = _Rows(lists, logits)
+    total = logits.new_zeros(len(lists))
+    if schedule.labels and any(entry.gains for entry in lists):
+        total = total + schedule.labels * _label_loss(rows, lists, schedule.listwise)
+    if schedule.teacher and any(entry.logits for entry in lists):
+        total = total + schedule.teacher * _teacher_loss(rows, lists, schedule.listwise)
+    return total.mean()
+
+
+class _Rows:
+    """The pairs of a step as rows of one width, a list each: few operations for all, where a GPU counts operations."""
+
+    def __init__(self, lists: Sequence[List], logits: torch.Tensor) -> None:
+        sizes = np.array([len(entry.ids) for entry in lists])
+        self._there = np.arange(sizes.max()) < sizes[:, None]
+        self._device = logits.device
+        self.there = self._moved(self._there)
+        self.logits = logits.new_zeros(self._there.shape).masked_scatter(self.there, logits)
+
+    def of(self, values: Sequence[Sequence[float] | None]) -> torch.Tensor:
+        """Put a number a pair into rows; shape [lists, longest list], 0 where a list has none or is shorter."""
+        rows = np.zeros(self._there.shape, dtype=np.float32)
+        for row, own in zip(rows, values, strict=True):
+            if own is not None:
+                row[: len(own)] = own
+        return self._moved(rows)
+
+    def each(self, values: Sequence[float | bool]) -> torch.Tensor:
+        """Return a number a list, shape [lists]."""
+        return self._moved(np.array(values, dtype=np.float32))
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the mean of each row over what is there, shape [lists]."""
+        return (values * self.there).sum(1) / self.there.sum(1)
+
+    def log_softmax(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the logarithms of each row's softmax; 0 where nothing is, so that products with it stay finite."""
+        return values.masked_fill(~self.there, -torch.inf).log_softmax(1).masked_fill(~self.there, 0.0)
+
+    def _moved(self, values: npt.NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(values).to(self._device)
+
+
+def _label_loss(rows: _Rows, lists: Sequence[List], listwise: float) -> torch.Tensor:
+    gains, weights = rows.of([one.gains for one in lists]), rows.of([one.weights or [1.0] * len(one.ids) for one in lists])
+    each = torch.nn.functional.binary_cross_entropy_with_logits(rows.logits, gains.sqrt(), weights, reduction="none")
+    labelled = rows.each([one.gains is not None for one in lists])
+    # A list in which nothing fits, or with one document, has no order to be learnt.
+    ordered = rows.each([one.weight if len(one.ids) > 1 and max(one.gains or (0,)) >= 0.1 else 0.0 for one in lists])
+    share = gains / gains.sum(1, keepdim=True).clamp_min(1e-9)
+    return labelled * rows.mean(each) - listwise * ordered * (share * rows.log_softmax(rows.logits)).sum(1)
+
+
+def _teacher_loss(rows: _Rows, lists: Sequence[List], listwise: float) -> torch.Tensor:
+    said = rows.of([one.logits for one in lists])
+    taught = rows.each([one.logits is not None for one in lists])
+    wanted = rows.log_softmax(said)
+    apart = rows.mean((rows.logits - said) ** 2) / 4
+    return taught * (apart + listwise * (wanted.exp() * (wanted - rows.log_softmax(rows.logits)) * rows.there).sum(1))
 
 
 def train(
@@ -143,7 +183,7 @@ def train(
     start = state.resume(checkpoint)
     written = time.monotonic()
     model.train()
-    average = None
+    average = torch.zeros((), device=model.device)  # read seldom: a GPU works on while it is not
     with tqdm(total=len(batches), initial=start, desc=what, unit="step", mininterval=10) as bar:
         for step in range(start, len(batches)):
             batch = batches[step]
@@ -152,9 +192,9 @@ def train(
             value = loss(said, [one.entry for one in batch], schedule)
             value.backward()
             state.step()
-            average = value.item() if average is None else 0.98 * average + 0.02 * value.item()
-            bar.update()
-            bar.set_postfix(loss=f"{average:.4f}", refresh=False)
+            average = torch.lerp(average, value.detach(), 0.02 if step > start else 1.0)
+            if bar.update():
+                bar.set_postfix(loss=f"{average.item():.4f}", refresh=False)
             if checkpoint and time.monotonic() - written > _CHECKPOINT_S:
                 state.write(checkpoint, step + 1)
                 written = time.monotonic()
