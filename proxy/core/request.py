@@ -15,6 +15,7 @@ from proxy.core.by_index import Group, group_body
 from proxy.core.filter_path import FilterPath
 from proxy.core.limits import (
     Unreadable,
+    as_list,
     knn_without_k,
     page_number,
     rescore_window,
@@ -362,18 +363,12 @@ def _names(value: object) -> list[str]:
     """Read field names: a text with commas, or a list of texts and of objects with a ``field``."""
     if isinstance(value, str):
         return value.split(",")
-    names: list[Any] = [entry.get("field") if isinstance(entry, dict) else entry for entry in _listed(value)]
+    if isinstance(value, dict):
+        raise Unreadable("field names are neither a text nor a list")
+    names: list[Any] = [entry.get("field") if isinstance(entry, dict) else entry for entry in as_list(value)]
     if not all(isinstance(name, str) for name in names):
         raise Unreadable("a field's name is no text")
     return names
-
-
-def _listed(value: object) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise Unreadable("field names are neither a text nor a list")
-    return value
 
 
 def _page(url: dict[str, str], body: dict[str, Any]) -> tuple[int, int]:
