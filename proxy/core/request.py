@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -220,7 +220,11 @@ class _Skip(Exception):
 
 
 def _read(search: Search, rule: Rule) -> Plan:
-    params, body_bytes, content_type = _move_source(search)
+    moved = with_body_moved(search)
+    if isinstance(moved, Reason):
+        raise _Skip(moved)
+    search = moved
+    params, body_bytes, content_type = search.params, search.body, search.content_type
     has_body = bool(body_bytes)
     if not is_json_type(content_type) and (has_body or content_type is not None):
         raise _Skip(Reason.FORMAT)
@@ -280,19 +284,25 @@ def _read(search: Search, rule: Rule) -> Plan:
     )
 
 
-def _move_source(search: Search) -> tuple[Params, bytes, str | None]:
-    """Move a body that stands in the URL (``?source=…&source_content_type=…``) to where bodies stand."""
+def with_body_moved(search: Search) -> Search | Reason:
+    """Move a body that stands in the URL (``?source=…&source_content_type=…``) to where bodies stand.
+
+    A reason: the engine is to judge it. A search whose body stands there already comes back as it is.
+    """
     url = search.params.as_dict()
     if "source" not in url:
-        return search.params, search.body, search.content_type
+        return search
     if search.body or "source_content_type" not in url:
-        raise _Skip(Reason.PARAMETER)
+        return Reason.PARAMETER
     if not is_json_type(url["source_content_type"]) or _is_vendor(url["source_content_type"]):
-        raise _Skip(Reason.FORMAT)
-    params = search.params.without(("source", "source_content_type"))
-    # With a body, both headers must name the same version of the vendor type.
-    content_type = search.accept if is_json_type(search.accept) else "application/json"
-    return params, url["source"].encode(errors="replace"), content_type
+        return Reason.FORMAT
+    return replace(
+        search,
+        params=search.params.without(("source", "source_content_type")),
+        body=url["source"].encode(errors="replace"),
+        # With a body, both headers must name the same version of the vendor type.
+        content_type=search.accept if is_json_type(search.accept) else "application/json",
+    )
 
 
 def take_out_ext(body_bytes: bytes, members: dict[str, Member], body: dict[str, Any]) -> tuple[bytes, str | None]:
