@@ -277,13 +277,14 @@ _targets = st.sampled_from(
 )
 
 
-def _knn(k: int, vector: list[float], more: Json) -> Json:
-    return {"knn": {"field": "vector", "query_vector": vector, "k": k, "num_candidates": 60, **more}}
+def _knn(k: int | None, vector: list[float], more: Json) -> Json:
+    asked = {} if k is None else {"k": k}
+    return {"knn": {"field": "vector", "query_vector": vector, **asked, "num_candidates": 60, **more}}
 
 
 _knn_section = st.builds(
     lambda k, vector, more: Part(_knn(k, vector, more), {}),
-    st.sampled_from((5, 20, 40)),
+    st.sampled_from((5, 20, 40, None)),
     vectors,
     st.sampled_from(({}, {"boost": 0.3}, {"filter": {"term": {"available": True}}}, {"similarity": 0.8})),
 )
@@ -300,7 +301,7 @@ _open_vectors = _built(
     ),
     vectors,
 )
-"""Without ``k`` it is the size, which must stay the client's."""
+"""Without ``k`` it is the size, which must stay the client's wherever it stands."""
 
 
 def _retrievers(query: st.SearchStrategy[Json], newest: bool) -> st.SearchStrategy[Json]:
