@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -13,16 +14,19 @@ from proxy.edge.http_server import ExactResponse, error_response
 from proxy.edge.upstream import Body, Upstream, UpstreamUnreachable
 
 BAD_GATEWAY = 502
+_SCHEME_AND_HOST = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def raw_target(request: web.BaseRequest) -> str:
-    """Return path and query string as they stand in the request line; of an absolute URL what is behind the host."""
+    """Return path and query string as they stand in the request line; of an absolute URL what is behind the host.
+
+    It starts with a slash, whatever came: behind an upstream's URL anything else could name another host.
+    """
     target = request.raw_path
-    if "://" in target and not target.startswith("/"):
-        slash = target.find("/", target.index("://") + 3)
-        target = target[slash:] if slash != -1 else "/"
-    return target
+    if not target.startswith("/"):
+        target = _SCHEME_AND_HOST.sub("", target, count=1)
+    return target if target.startswith("/") else f"/{target}"
 
 
 def wants_continue(request: web.BaseRequest) -> bool:

@@ -16,7 +16,7 @@ from proxy.core.outcomes import OutcomeMemory
 from proxy.core.params import Params
 from proxy.edge.buffers import BufferBudget
 from proxy.edge.forward import forward, raw_target
-from proxy.edge.http_server import ProxyServer
+from proxy.edge.http_server import ProxyServer, unspoken
 from proxy.edge.metrics import Metrics
 from proxy.edge.multi import MultiSearchHandler
 from proxy.edge.own import PREFIX as OWN_PREFIX
@@ -77,6 +77,10 @@ class Proxy:
         """Answer one request: an own page, a search for which a rule matches, or anything else, which is forwarded."""
         metrics = self.services.metrics
         with metrics.in_flight.track_inprogress():
+            refusal = unspoken(request)
+            if refusal is not None:
+                metrics.requests.labels("refused").inc()
+                return await refusal.send(request)
             path, _, query = raw_target(request).partition("?")
             if path.startswith(OWN_PREFIX):
                 metrics.requests.labels("own").inc()
