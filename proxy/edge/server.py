@@ -21,6 +21,7 @@ from proxy.edge.metrics import Metrics
 from proxy.edge.multi import MultiSearchHandler
 from proxy.edge.own import PREFIX as OWN_PREFIX
 from proxy.edge.own import own_page
+from proxy.edge.pits import PitHandler, pit_target
 from proxy.edge.probe import check_rules, probe_engine
 from proxy.edge.search import Rules, SearchHandler, multi_target, search_target
 from proxy.edge.search_io import Services
@@ -47,6 +48,7 @@ class Proxy:
         self._rules = Rules(settings.rules)
         self._searches = SearchHandler(services)
         self._multi_searches = MultiSearchHandler(services, self._rules, self._searches)
+        self._pits = PitHandler(services, self._rules, self._searches)
         self._wrapped = WrappedSearchHandler(services, self._rules, self._searches)
         self._runner: web.ServerRunner | None = None
         self.url = ""
@@ -89,6 +91,9 @@ class Proxy:
             if target is not None:
                 params = Params(query)
                 rule = self._rules.match(target, params)
+                if self._pits.concerns(target, params):
+                    metrics.requests.labels("search").inc()
+                    return await self._pits.search(request, params, rule)
                 if rule is not None:
                     metrics.requests.labels("search").inc()
                     return await self._searches.handle(request, target, params, rule)
@@ -96,6 +101,10 @@ class Proxy:
             if multi is not None:
                 metrics.requests.labels("multi-search").inc()
                 return await self._multi_searches.handle(request, multi, Params(query))
+            opened = pit_target(request.method, path) if self._pits.wanted else None
+            if opened is not None:
+                metrics.requests.labels("pit").inc()
+                return await self._pits.open(request, opened)
             wrapped = wrapped_search(request.method, path) if self._rules else None
             if wrapped is not None:
                 metrics.requests.labels(wrapped[0].value).inc()
