@@ -347,7 +347,7 @@ def _keys() -> Iterator[Row]:
         section,
         "pit",
         Claim.OPT_IN,
-        "rule key `pit`: pages by `from` are reranked",
+        "rule key `pit`: pages by `from` are reranked, by the rule of the target that it was opened for if we saw it",
         path="/_search",
         body=search(pit={"id": "x", "keep_alive": "1m"}),
     )
