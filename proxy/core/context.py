@@ -8,6 +8,7 @@ from cachetools import LRUCache, TTLCache
 
 from proxy.core.facts import FactsMemory
 from proxy.core.outcomes import MaxScores, OutcomeMemory
+from proxy.core.pits import PitMemory
 from proxy.core.two_phase import HitSizes
 from proxy.settings import TargetPattern, Template
 
@@ -33,6 +34,7 @@ class Context:
     limits: TTLCache[str, int] = field(default_factory=lambda: TTLCache(_MAX_PROBLEMS, _LIMITS_KEPT_S))
     """How many hits a target gives at most, where that is fewer than a window: ``index.max_result_window``."""
     max_scores: MaxScores = field(default_factory=MaxScores)
+    pits: PitMemory = field(default_factory=PitMemory)
     sizes: HitSizes = field(default_factory=HitSizes)
     elasticsearch: bool | None = None
     """Which engine answers: Elasticsearch or OpenSearch; None: none has answered yet."""

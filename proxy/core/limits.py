@@ -34,6 +34,13 @@ class Unreadable(ValueError):
     """A value has a form that the engine would refuse, or that we do not read as it does."""
 
 
+def as_list(value: object) -> list[Any]:
+    """Return a key's values where the engines take one alone or a list of them; none where it is missing."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
 def lenient_int(value: object) -> int:
     """Read a whole number of a body as the engines do: ``"2"``, ``2.7`` and ``1e1`` count too, cut towards zero.
 
@@ -108,9 +115,8 @@ def rescore_window(rescore: object) -> int | None:
     """
     if not rescore:
         return None
-    rescorers = rescore if isinstance(rescore, list) else [rescore]
     windows = []
-    for rescorer in rescorers:
+    for rescorer in as_list(rescore):
         if not isinstance(rescorer, dict):
             raise Unreadable("a rescorer is no object")
         windows.append(lenient_int(rescorer.get("window_size", DEFAULT_RESCORE_WINDOW)))
@@ -183,8 +189,10 @@ def with_outermost_retriever(body: dict[str, Any]) -> dict[str, Any]:
 def _child_retrievers(options: dict[str, Any]) -> list[object]:
     children = [options["retriever"]] if "retriever" in options else []
     # `linear` wraps each child together with its weight.
-    listed = options.get("retrievers") or []
-    return children + [child.get("retriever", child) if isinstance(child, dict) else child for child in listed]
+    return children + [
+        child.get("retriever", child) if isinstance(child, dict) else child
+        for child in as_list(options.get("retrievers"))
+    ]
 
 
 def knn_without_k(body: dict[str, Any]) -> bool:
@@ -192,11 +200,7 @@ def knn_without_k(body: dict[str, Any]) -> bool:
 
     It counts wherever it stands: in a rescorer, a filter or an aggregation it decides about scores, totals and counts.
     """
-    return any(_is_open(section) for one in objects_in(body) if "knn" in one for section in _listed(one["knn"]))
-
-
-def _listed(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return any(_is_open(section) for one in objects_in(body) if "knn" in one for section in as_list(one["knn"]))
 
 
 def _is_open(section: object) -> bool:

@@ -71,7 +71,7 @@ def _item(header_line: bytes, body_line: bytes) -> Item:
     if header_line.strip():
         try:
             header = msgspec.json.decode(header_line, type=dict[str, Any])
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise NotMulti(str(error)) from None
     names = next((_names(header[key]) for key in header if key in _INDEX_KEYS), None)
     others = [(key, _written(value)) for key, value in header.items() if key not in _INDEX_KEYS]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.core.limits import unwrapped
+from proxy.core.limits import as_list, unwrapped
 from proxy.core.lucene import plain_query_string, plain_simple_query_string
 from proxy.settings import Literal, Template
 
@@ -149,7 +149,7 @@ def _most_shared(clauses: tuple[TextClause, ...]) -> str:
 def _search_clauses(body: dict[str, Any]) -> Iterator[TextClause]:
     if "query" in body:
         yield from _clauses(body["query"], 1.0, True, "", 0)
-    for section in _as_list(body.get("knn")):
+    for section in as_list(body.get("knn")):
         yield from _vector(section, False, "knn")
     if "retriever" in body:
         yield from _retriever_clauses(body["retriever"], True, 0)
@@ -167,7 +167,7 @@ def _retriever_clauses(retriever: object, required: bool, depth: int) -> Iterato
             yield from _vector(options, required, kind)
         if "retriever" in options:
             yield from _retriever_clauses(options["retriever"], required, depth + 1)
-        for child in options.get("retrievers") or []:
+        for child in as_list(options.get("retrievers")):
             inner = child["retriever"] if isinstance(child, dict) and "retriever" in child else child
             yield from _retriever_clauses(inner, False, depth + 1)
 
@@ -188,7 +188,7 @@ def _clauses(query: object, boost: float, required: bool, path: str, depth: int)
         elif kind == "bool":
             yield from _bool(options, inner_boost, required, path, depth)
         elif kind in ("dis_max", "hybrid"):
-            for child in _as_list(options.get("queries")):
+            for child in as_list(options.get("queries")):
                 yield from _clauses(child, inner_boost, False, f"{where}.", depth + 1)
         elif kind == "wrapper":
             yield from _clauses(unwrapped(options), inner_boost, required, f"{where}.", depth + 1)
@@ -199,9 +199,9 @@ def _clauses(query: object, boost: float, required: bool, path: str, depth: int)
 
 
 def _bool(options: dict[str, Any], boost: float, required: bool, path: str, depth: int) -> Iterator[TextClause]:
-    for child in _as_list(options.get("must")):
+    for child in as_list(options.get("must")):
         yield from _clauses(child, boost, required, f"{path}bool.must.", depth + 1)
-    for child in _as_list(options.get("should")):
+    for child in as_list(options.get("should")):
         yield from _clauses(child, boost, False, f"{path}bool.should.", depth + 1)
 
 
@@ -222,7 +222,7 @@ def _over_fields(kind: str, options: dict[str, Any], boost: float, required: boo
         text = normalise(_SYNTAX_QUERIES[kind](text))
     if not text:
         return
-    names = _as_list(options.get("fields"))
+    names = as_list(options.get("fields"))
     if not names and isinstance(options.get("default_field"), str):
         names = [options["default_field"]]
     fields = tuple(_field(name, boost) for name in names if isinstance(name, str))
@@ -260,12 +260,6 @@ def _vector(options: object, required: bool, where: str) -> Iterator[TextClause]
         options = options.get(key) if isinstance(options, dict) else None
     if isinstance(options, str) and normalise(options):
         yield TextClause(where, normalise(options), (), required)
-
-
-def _as_list(value: object) -> list[Any]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
 
 
 def _number(value: object, default: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from proxy.core.by_index import Group, group_body
 from proxy.core.filter_path import FilterPath
 from proxy.core.limits import (
     Unreadable,
+    as_list,
     knn_without_k,
     page_number,
     rescore_window,
@@ -94,6 +95,8 @@ class Plan:
     """The engine refuses to give more hits than so many; None: no such limit."""
     filter: FilterPath | None = None
     """Which parts of the answer the client asks for; None: all of it."""
+    own_size: bool = False
+    """The size decides which hits there are: it is asked for as the client asks, and the window lies within it."""
     pipeline: object = None
     """The search pipeline that the search brings: its name or its definition; None: that of the index applies."""
     _body_bytes: bytes = b"{}"
@@ -127,10 +130,12 @@ class Plan:
 
     def widened_call(self, added_fields: Iterable[str]) -> SearchCall:
         """Return the search from the first hit to the end of the window or of the page, with fields added."""
-        sized = _with_page(self._body_bytes, self._members, self.reach)
+        sized, params = self._body_bytes, self._params
+        if not self.own_size:
+            sized, params = _with_page(sized, self._members, self.reach), params.without(("from", "size"))
         added = [msgspec.json.encode(name) for name in added_fields]
         body = _with_fields(sized, added) if added else sized
-        return SearchCall(self._for_engine(self._params.without(("from", "size"))), body, self._content_type)
+        return SearchCall(self._for_engine(params), body, self._content_type)
 
     def fields_would_show(self, elasticsearch: bool | None) -> bool:
         """Say whether added fields would show elsewhere than in the hits, so that `texts_call` must fetch them."""
@@ -155,7 +160,7 @@ class Plan:
     def shape(self) -> Shape | None:
         """Return what the size of the search's hits hangs on; None: it cannot be had in two phases."""
         url = self._params.as_dict()
-        if not can_split(url, self.body) or sections_show_fields(self.body):
+        if self.own_size or not can_split(url, self.body) or sections_show_fields(self.body):
             return None
         return shape_of(self.search.target, url, self._body_bytes)
 
@@ -219,7 +224,11 @@ class _Skip(Exception):
 
 
 def _read(search: Search, rule: Rule) -> Plan:
-    params, body_bytes, content_type = _move_source(search)
+    moved = with_body_moved(search)
+    if isinstance(moved, Reason):
+        raise _Skip(moved)
+    search = moved
+    params, body_bytes, content_type = search.params, search.body, search.content_type
     has_body = bool(body_bytes)
     if not is_json_type(content_type) and (has_body or content_type is not None):
         raise _Skip(Reason.FORMAT)
@@ -246,6 +255,12 @@ def _read(search: Search, rule: Rule) -> Plan:
         _refuse_untouched(search, url, ordering, rule.pit)
         page_from, page_size = _page(url, body)
         window = _window(rule.window, body, search.taken_over)
+        # What is taken over asks for its window alone, which is the size that such a vector search goes by.
+        own_size = knn_without_k(ordering) and not search.taken_over
+        if own_size:
+            window = min(window, page_size)
+            if 0 < page_from < window:
+                raise _Skip(Reason.KNN)
         asked_fields, other_values = tuple(_asked_fields(url, ordering)), tuple(_other_values(url, body))
     except _Skip as skip:
         raise _Skip(skip.reason, skipped_call) from None
@@ -271,6 +286,7 @@ def _read(search: Search, rule: Rule) -> Plan:
         other_values=other_values,
         limit=None if search.taken_over else retriever_limit(body.get("retriever")),
         filter=FilterPath.read(url["filter_path"]) if url.get("filter_path") else None,
+        own_size=own_size,
         pipeline=pipeline,
         _body_bytes=body_bytes,
         _members=members,
@@ -279,19 +295,25 @@ def _read(search: Search, rule: Rule) -> Plan:
     )
 
 
-def _move_source(search: Search) -> tuple[Params, bytes, str | None]:
-    """Move a body that stands in the URL (``?source=…&source_content_type=…``) to where bodies stand."""
+def with_body_moved(search: Search) -> Search | Reason:
+    """Move a body that stands in the URL (``?source=…&source_content_type=…``) to where bodies stand.
+
+    A reason: the engine is to judge it. A search whose body stands there already comes back as it is.
+    """
     url = search.params.as_dict()
     if "source" not in url:
-        return search.params, search.body, search.content_type
+        return search
     if search.body or "source_content_type" not in url:
-        raise _Skip(Reason.PARAMETER)
+        return Reason.PARAMETER
     if not is_json_type(url["source_content_type"]) or _is_vendor(url["source_content_type"]):
-        raise _Skip(Reason.FORMAT)
-    params = search.params.without(("source", "source_content_type"))
-    # With a body, both headers must name the same version of the vendor type.
-    content_type = search.accept if is_json_type(search.accept) else "application/json"
-    return params, url["source"].encode(errors="replace"), content_type
+        return Reason.FORMAT
+    return replace(
+        search,
+        params=search.params.without(("source", "source_content_type")),
+        body=url["source"].encode(errors="replace"),
+        # With a body, both headers must name the same version of the vendor type.
+        content_type=search.accept if is_json_type(search.accept) else "application/json",
+    )
 
 
 def take_out_ext(body_bytes: bytes, members: dict[str, Member], body: dict[str, Any]) -> tuple[bytes, str | None]:
@@ -336,9 +358,6 @@ def _refuse_untouched(search: Search, url: dict[str, str], body: dict[str, Any],
         raise _Skip(Reason.SORT)
     if "_none_" in _names(url.get("stored_fields", body.get("stored_fields"))):
         raise _Skip(Reason.STORED_FIELDS)
-    # What is taken over asks for its window alone, which is the size that such a vector search goes by.
-    if knn_without_k(body) and not search.taken_over:
-        raise _Skip(Reason.KNN)
 
 
 def _asked_fields(url: dict[str, str], body: dict[str, Any]) -> Iterator[str]:
@@ -362,18 +381,12 @@ def _names(value: object) -> list[str]:
     """Read field names: a text with commas, or a list of texts and of objects with a ``field``."""
     if isinstance(value, str):
         return value.split(",")
-    names: list[Any] = [entry.get("field") if isinstance(entry, dict) else entry for entry in _listed(value)]
+    if isinstance(value, dict):
+        raise Unreadable("field names are neither a text nor a list")
+    names: list[Any] = [entry.get("field") if isinstance(entry, dict) else entry for entry in as_list(value)]
     if not all(isinstance(name, str) for name in names):
         raise Unreadable("a field's name is no text")
     return names
-
-
-def _listed(value: object) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise Unreadable("field names are neither a text nor a list")
-    return value
 
 
 def _page(url: dict[str, str], body: dict[str, Any]) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from proxy.core.messages import (
 from proxy.core.page import rerank_details
 from proxy.core.ranking import Ranking, tail_score
 from proxy.core.rawjson import Edit, JsonError, apply_edits, object_members, strip_span
-from proxy.core.request import is_json_type
+from proxy.core.request import is_json_type, with_body_moved
 from proxy.core.response import Hit, HitPatch, SearchAnswer, error_body
 from proxy.core.search import WindowTrace
 from proxy.core.search import rerank as rerank_plain
@@ -60,12 +60,13 @@ def rerank(search: Search, rule: Rule, context: Context, trace: Trace) -> Rerank
 
 
 def _take(search: Search, rule: Rule) -> RetrieverTakeover | PipelineTakeover | None:
-    if b"rerank" not in search.body or not is_json_type(search.content_type):
+    moved = with_body_moved(search)
+    if isinstance(moved, Reason) or b"rerank" not in moved.body or not is_json_type(moved.content_type):
         return None
-    body = read_body(search)
+    body = read_body(moved)
     if body is None:
         return None
-    return take_retriever(search, rule, body) or take_pipeline(search, rule, body)
+    return take_retriever(moved, rule, body) or take_pipeline(moved, rule, body)
 
 
 def _refused(refusal: Refusal) -> Refused:

@@ -48,7 +48,9 @@ def take_pipeline(search: Search, rule: Rule, body: dict[str, Any]) -> PipelineT
     pipeline = body.get("search_pipeline")
     if not isinstance(pipeline, dict):
         return None
-    processors = _listed(pipeline.get("response_processors"))
+    processors = pipeline.get("response_processors")
+    if not isinstance(processors, list):
+        return None
     reranks = [place for place, one in enumerate(processors) if isinstance(one, dict) and RERANK in one]
     if not reranks:
         return None
@@ -72,10 +74,6 @@ def _rule(rule: Rule, names: list[str], text: str | None) -> Rule:
     return changed if text is None else replace(changed, query=None, overrides=(*rule.overrides, "query_header"))
 
 
-def _listed(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _document_fields(processor: dict[str, Any]) -> list[str]:
     """Return the fields that make up a document's text.
 
@@ -87,8 +85,10 @@ def _document_fields(processor: dict[str, Any]) -> list[str]:
     context = options.get("context")
     if not isinstance(options.get("ml_opensearch"), dict) or not isinstance(context, dict):
         raise NotTaken
-    names = _listed(context.get("document_fields"))
-    if not names or context.keys() != {"document_fields"} or not all(isinstance(name, str) for name in names):
+    names = context.get("document_fields")
+    if not isinstance(names, list) or not names or context.keys() != {"document_fields"}:
+        raise NotTaken
+    if not all(isinstance(name, str) for name in names):
         raise NotTaken
     return list(dict.fromkeys(names))
 

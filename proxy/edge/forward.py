@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 from aiohttp import web
@@ -13,16 +14,21 @@ from proxy.edge.http_server import ExactResponse, error_response
 from proxy.edge.upstream import Body, Upstream, UpstreamUnreachable
 
 BAD_GATEWAY = 502
+Watch = Callable[[aiohttp.ClientResponse, bytes], None]
+"""Is told of each piece of an answer's body, before the client has it."""
+_SCHEME_AND_HOST = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def raw_target(request: web.BaseRequest) -> str:
-    """Return path and query string as they stand in the request line; of an absolute URL what is behind the host."""
+    """Return path and query string as they stand in the request line; of an absolute URL what is behind the host.
+
+    It starts with a slash, whatever came: behind an upstream's URL anything else could name another host.
+    """
     target = request.raw_path
-    if "://" in target and not target.startswith("/"):
-        slash = target.find("/", target.index("://") + 3)
-        target = target[slash:] if slash != -1 else "/"
-    return target
+    if not target.startswith("/"):
+        target = _SCHEME_AND_HOST.sub("", target, count=1)
+    return target if target.startswith("/") else f"/{target}"
 
 
 def wants_continue(request: web.BaseRequest) -> bool:
@@ -56,6 +62,7 @@ async def forward(
     body: Body = None,
     streamed: bool = True,
     extra: CIMultiDict[str] | None = None,
+    watch: Watch | None = None,
 ) -> web.StreamResponse:
     """Send a request on and stream its answer.
 
@@ -67,6 +74,7 @@ async def forward(
         body: what to send where ``streamed`` is False.
         streamed: the body is the client's, as it comes in.
         extra: fields added to the answer.
+        watch: reads along.
     """
     sent_headers = for_upstream(as_sent(request.raw_headers)) if headers is None else headers
     expects = False
@@ -81,7 +89,7 @@ async def forward(
             body,
             expect_continue=expects,
         ) as answer:
-            return await _stream_answer(request, answer, extra)
+            return await _stream_answer(request, answer, extra, watch)
     except UpstreamUnreachable as error:
         return await unreachable(request, error.detail, extra)
 
@@ -97,7 +105,10 @@ async def unreachable(
 
 
 async def _stream_answer(
-    request: web.BaseRequest, answer: aiohttp.ClientResponse, extra: CIMultiDict[str] | None
+    request: web.BaseRequest,
+    answer: aiohttp.ClientResponse,
+    extra: CIMultiDict[str] | None,
+    watch: Watch | None,
 ) -> web.StreamResponse:
     headers = end_to_end(as_sent(answer.raw_headers))
     headers.extend(extra or {})
@@ -106,6 +117,8 @@ async def _stream_answer(
     await response.prepare(request)
     if request.method != "HEAD":
         async for chunk in answer.content.iter_any():
+            if watch is not None:
+                watch(answer, chunk)
             await response.write(chunk)
     await response.write_eof()
     return response

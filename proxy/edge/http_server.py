@@ -1,18 +1,21 @@
-"""The three places where aiohttp's server is bent, so that it adds nothing to an answer and speaks the engine's errors.
+"""The places where aiohttp's server is bent, so that it adds nothing to an answer and speaks the engine's errors.
 
 - ``ExactResponse``: no ``Date``, ``Server`` or ``Content-Type`` that the answer did not have.
 - ``ProxyProtocol.handle_error``: what no HTTP parser can read is refused in the engine's error form.
 - ``ProxyServer``: makes connections of that protocol.
+- ``unspoken``: what the parser lets through though no proxy may send it on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http_exceptions import BadHttpMethod
 from aiohttp.typedefs import LooseHeaders
 from multidict import CIMultiDict
 
@@ -22,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _ADDED_BY_AIOHTTP = ("Date", "Server", "Content-Type")
+_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE"
+_REQUEST_LINE = re.compile(r"'[!#$%&*+.^_`|~0-9A-Za-z-]+ \S+ HTTP/1\.[01]")
+"""In the parser's word on a method that it does not know; garbage has none."""
 
 
 class ExactResponse(web.StreamResponse):
@@ -69,6 +75,25 @@ class ExactResponseWithBody(ExactResponse):
         return self
 
 
+def unspoken(request: web.BaseRequest) -> ExactResponseWithBody | None:
+    """Return the refusal of a request that cannot be sent on as what it is; None: it can be."""
+    kind = "illegal_argument_exception"
+    coding = request.headers.get("Transfer-Encoding", "chunked").strip().lower()
+    if request.version not in (HttpVersion10, HttpVersion11):
+        major, minor = request.version
+        refusal = error_response(request, 400, kind, f"rerank proxy: use HTTP/1.1 instead of HTTP/{major}.{minor}")
+    elif request.method == "CONNECT":  # answered with 200, it would be a tunnel past every rule
+        reason = "rerank proxy: CONNECT is not spoken; ask for the path itself"
+        refusal = error_response(request, 405, kind, reason, CIMultiDict({"Allow": _METHODS}))
+    elif coding != "chunked":
+        reason = f"rerank proxy: the transfer coding [{coding}] is not spoken; use [chunked] and `Content-Encoding`"
+        refusal = error_response(request, 501, kind, reason)
+    else:
+        return None
+    refusal.force_close()
+    return refusal
+
+
 class ProxyProtocol(web.RequestHandler):
     """One client connection."""
 
@@ -87,10 +112,13 @@ class ProxyProtocol(web.RequestHandler):
             _log.error("a request could not be handled", exc_info=exc)
         else:
             _log.info("a client at %s sent what is no HTTP: %s", request.remote, " ".join((message or "").split()))
+        headers = {}
+        if isinstance(exc, BadHttpMethod) and _REQUEST_LINE.search(message or ""):
+            status, headers = 405, {"Allow": _METHODS}
         kind = "illegal_argument_exception" if status < 500 else "proxy_exception"
         reason = " ".join((message or "").split()) or "the request could not be handled"
         body = error_body(status, kind, f"rerank proxy: {reason}")
-        response = web.Response(status=status, body=body, content_type="application/json")
+        response = web.Response(status=status, headers=headers, body=body, content_type="application/json")
         response.force_close()
         return response
 

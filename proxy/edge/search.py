@@ -96,16 +96,22 @@ class SearchHandler:
 
     async def handle(self, request: web.BaseRequest, target: str, params: Params, rule: Rule) -> web.StreamResponse:
         """Answer one search."""
-        trace = Trace()
         with self._services.buffers.lease() as lease:
             received = await self.receive(request, lease)
-            if received.reason is not None:
-                return await self.stream_on(request, received, trace)
             search = as_search(request, target, params, received.decoded)
-            path = raw_target(request).partition("?")[0]
-            result = await self._run(search, rule, trace, SearchIO(request, self._services, lease, path))
-            self.note(result.outcome, trace)
-            return await self._answer(request, result, received, path, trace)
+            io = SearchIO(request, self._services, lease, raw_target(request).partition("?")[0])
+            return await self.answer(request, search, rule, received, io)
+
+    async def answer(
+        self, request: web.BaseRequest, search: Search, rule: Rule, received: Received, io: SearchIO
+    ) -> web.StreamResponse:
+        """Answer a search whose body has been received."""
+        trace = Trace()
+        if received.reason is not None:
+            return await self.stream_on(request, received, trace)
+        result = await self._run(search, rule, trace, io)
+        self.note(result.outcome, trace)
+        return await self._answer(request, result, received, raw_target(request).partition("?")[0], trace)
 
     async def receive(self, request: web.BaseRequest, lease: BufferLease) -> Received:
         """Read a request's body as far as the limits allow."""
@@ -138,11 +144,19 @@ class SearchHandler:
         """Forward a request that is not to be read further."""
         outcome = Outcome(Status.SKIPPED, received.reason)
         self.note(outcome, trace)
-        extra = outcome_headers(outcome, trace)
+        return await self.pass_on(request, received, outcome_headers(outcome, trace))
+
+    async def pass_on(
+        self, request: web.BaseRequest, received: Received, extra: CIMultiDict[str] | None = None
+    ) -> web.StreamResponse:
+        """Forward a request as it came, whether it has been read to its end or not."""
+        upstream = self._services.upstream
+        if received.reason is None:
+            return await forward(request, upstream, body=received.raw or None, streamed=False, extra=extra)
         if not received.raw:
-            return await forward(request, self._services.upstream, extra=extra)
+            return await forward(request, upstream, extra=extra)
         body = read_chunks(request, before=received.raw)
-        return await forward(request, self._services.upstream, body=body, streamed=False, extra=extra)
+        return await forward(request, upstream, body=body, streamed=False, extra=extra)
 
     async def _run(self, search: Search, rule: Rule, trace: Trace, io: SearchIO) -> Result:
         try:

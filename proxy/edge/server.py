@@ -16,11 +16,12 @@ from proxy.core.outcomes import MaxScores, OutcomeMemory
 from proxy.core.params import Params
 from proxy.edge.buffers import BufferBudget
 from proxy.edge.forward import forward, raw_target
-from proxy.edge.http_server import ProxyServer
+from proxy.edge.http_server import ProxyServer, unspoken
 from proxy.edge.metrics import Metrics
 from proxy.edge.multi import MultiSearchHandler
 from proxy.edge.own import PREFIX as OWN_PREFIX
 from proxy.edge.own import own_page
+from proxy.edge.pits import PitHandler, pit_target
 from proxy.edge.probe import check_rules, probe_engine
 from proxy.edge.search import Rules, SearchHandler, multi_target, search_target
 from proxy.edge.search_io import Services
@@ -47,6 +48,7 @@ class Proxy:
         self._rules = Rules(settings.rules)
         self._searches = SearchHandler(services)
         self._multi_searches = MultiSearchHandler(services, self._rules, self._searches)
+        self._pits = PitHandler(services, self._rules, self._searches)
         self._wrapped = WrappedSearchHandler(services, self._rules, self._searches)
         self._runner: web.ServerRunner | None = None
         self.url = ""
@@ -77,6 +79,10 @@ class Proxy:
         """Answer one request: an own page, a search for which a rule matches, or anything else, which is forwarded."""
         metrics = self.services.metrics
         with metrics.in_flight.track_inprogress():
+            refusal = unspoken(request)
+            if refusal is not None:
+                metrics.requests.labels("refused").inc()
+                return await refusal.send(request)
             path, _, query = raw_target(request).partition("?")
             if path.startswith(OWN_PREFIX):
                 metrics.requests.labels("own").inc()
@@ -85,6 +91,9 @@ class Proxy:
             if target is not None:
                 params = Params(query)
                 rule = self._rules.match(target, params)
+                if self._pits.concerns(target, params):
+                    metrics.requests.labels("search").inc()
+                    return await self._pits.search(request, params, rule)
                 if rule is not None:
                     metrics.requests.labels("search").inc()
                     return await self._searches.handle(request, target, params, rule)
@@ -92,6 +101,10 @@ class Proxy:
             if multi is not None:
                 metrics.requests.labels("multi-search").inc()
                 return await self._multi_searches.handle(request, multi, Params(query))
+            opened = pit_target(request.method, path) if self._pits.wanted else None
+            if opened is not None:
+                metrics.requests.labels("pit").inc()
+                return await self._pits.open(request, opened)
             wrapped = wrapped_search(request.method, path) if self._rules else None
             if wrapped is not None:
                 metrics.requests.labels(wrapped[0].value).inc()

@@ -419,8 +419,9 @@ _RULE_KEYS = (
         _RULE,
         "pit",
         SWITCH,
-        "Whether searches of a point in time are reranked too, where they page by `from`. They name no index, so that "
-        "the target must be one that means all indices, as `*` does.",
+        "Whether searches of a point in time are reranked too, where they page by `from`. They name no index: one that "
+        "was opened through this very process is known by its target, any other needs a rule whose target means all "
+        "indices, as `*` does. Those in multi-searches always do.",
         "false",
     ),
     Setting(

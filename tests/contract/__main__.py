@@ -8,6 +8,7 @@ from proxy.settings import Rule
 from tests.contract.corpus import corpus
 from tests.contract.rows import ROWS
 from tests.contract.seen import ENGINES, PAGE, SEEN, key_of, observed, page, send_row
+from tests.contract.wire import WIRE_ROWS, mark, status_of
 from tests.engines import start
 from tests.support_shop import proxy_for
 
@@ -23,6 +24,9 @@ def main() -> None:
                 for row in ROWS:
                     marks[key_of(row)] = observed(send_row(engine.url, row), send_row(proxy.url, row))
                     print(f"{name}: {key_of(row)}: {marks[key_of(row)]}", flush=True)
+                for wire in WIRE_ROWS:
+                    marks[key_of(wire)] = mark(status_of(engine.url, wire), status_of(proxy.url, wire))
+                    print(f"{name}: {key_of(wire)}: {marks[key_of(wire)]}", flush=True)
         finally:
             engine.stop()
     SEEN.write_text(json.dumps(seen, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -283,6 +283,12 @@ def _keys() -> Iterator[Row]:
             "the window stays within what k finds",
         ),
         ("knn with k", {"knn": {**KNN["knn"], "k": 20}}, "the same"),
+        ("knn without k", {"knn": NEAR}, "it takes the size for k: the first page is ranked within itself"),
+        (
+            "knn without k, in a filter, rescorer or aggregation",
+            {"rescore": {"window_size": 20, "query": {"rescore_query": {"knn": NEAR}}}},
+            "the same",
+        ),
     ):
         yield Row(section, name, Claim.RERANKED, how, body=search(**more))
     for name, query in _queries():
@@ -298,20 +304,11 @@ def _keys() -> Iterator[Row]:
             "its order is a contract",
         ),
         ("slice", {"slice": {"id": 0, "max": 2}}, "goes with a scroll"),
+        ("knn without k, a page from within the first", {"knn": NEAR, "from": 2}, "what it finds hangs on its size"),
         (
-            "knn without k",
-            {"knn": {"field": "v", "query_vector": [1, 2], "num_candidates": 20}},
-            "it takes the size for k",
-        ),
-        (
-            "knn without k, in a filter, rescorer or aggregation",
-            {
-                "rescore": {
-                    "window_size": 20,
-                    "query": {"rescore_query": {"knn": {"field": "v", "query_vector": [1, 2]}}},
-                }
-            },
-            "the same",
+            "knn without k, a later page",
+            {"knn": NEAR, "from": 5},
+            "the engine's own hits, their scores below the first page's",
         ),
         ("rank, sub_searches", {"rank": {"rrf": {}}}, "the older form of retrievers"),
         ("stored_fields: _none_", {"stored_fields": "_none_", "_source": False}, "there is no text"),
@@ -350,12 +347,13 @@ def _keys() -> Iterator[Row]:
         section,
         "pit",
         Claim.OPT_IN,
-        "rule key `pit`: pages by `from` are reranked",
+        "rule key `pit`: pages by `from` are reranked, by the rule of the target that it was opened for if we saw it",
         path="/_search",
         body=search(pit={"id": "x", "keep_alive": "1m"}),
     )
 
 
+NEAR: dict[str, Any] = {"field": "v", "query_vector": [1, 2], "num_candidates": 20}
 KNN: dict[str, Any] = {"knn": {"field": "v", "query_vector": [1, 2], "k": 20, "num_candidates": 30}}
 NESTED = {"nested": {"path": "parts", "query": {"match": {"parts.name": "sole"}}}}
 
@@ -397,11 +395,36 @@ def _retrievers() -> Iterator[Row]:
         return Row(section, name, claim, how, body=json.dumps({"retriever": retriever, "size": 5}).encode())
 
     yield row("standard", Claim.RERANKED, "", standard)
-    by_field = {"standard": {"query": MATCH, "sort": ["n"]}}
-    yield row("standard with a sort by a field", Claim.PASSED, "another order than the score's", by_field)
+    for name, more, how in (
+        ("filter and min_score", {"filter": {"range": {"n": {"gte": 3}}}, "min_score": 0.1}, ""),
+        ("sort: _score and others", {"sort": ["_score", {"n": "desc"}]}, "`sort[]` and the null `max_score` stay"),
+        ("collapse", {"collapse": {"field": "kind"}}, "the groups' heads are reranked; `total` stays"),
+        ("terminate_after", {"terminate_after": 30}, "partial hits are reranked too"),
+    ):
+        yield row(f"standard with {name}", Claim.RERANKED, how, {"standard": {"query": MATCH, **more}})
+    after = {"sort": ["_score", {"n": "desc"}], "search_after": [0.5, 20]}
+    for name, more, how in (
+        ("a sort by a field", {"sort": ["n"]}, "another order than the score's"),
+        ("search_after", after, "its order is a contract"),
+    ):
+        yield row(f"standard with {name}", Claim.PASSED, how, {"standard": {"query": MATCH, **more}})
     yield row("knn", Claim.PASSED, "it holds no text; send it as `X-Rerank-Query`", vector)
     yield row(
         "rescorer", Claim.RERANKED, "the window is no larger than the smallest `window_size`", {"rescorer": rescored}
+    )
+    levels = {"retriever": {"rescorer": rescored}, "rescore": {"window_size": 9, "query": {"rescore_query": MATCH}}}
+    yield row(
+        "rescorer around a rescorer",
+        Claim.RERANKED,
+        "the window is no larger than the smallest of all levels",
+        {"rescorer": levels},
+    )
+    heads = {"standard": {"query": MATCH, "collapse": {"field": "kind"}}}
+    yield row(
+        "rescorer around a standard with collapse",
+        Claim.PASSED,
+        "a page's hits hang on how many are asked for",
+        {"rescorer": {**rescored, "retriever": heads}},
     )
     yield row("rrf", Claim.RERANKED, "up to `rank_window_size`", {"rrf": {"retrievers": [standard, vector]}})
     weighted = [{"retriever": standard, "weight": 2}]
@@ -412,6 +435,12 @@ def _retrievers() -> Iterator[Row]:
     diverse = {"type": "mmr", "field": "v", "retriever": standard, "lambda": 0.5, "query_vector": [1, 2]}
     yield row(
         "diversify", Claim.RERANKED, "up to `rank_window_size`, which decides about the order", {"diversify": diverse}
+    )
+    yield row(
+        "diversify around a rescorer",
+        Claim.RERANKED,
+        "up to the smallest window of all levels",
+        {"diversify": {**diverse, "retriever": {"rescorer": rescored}}},
     )
     yield row(
         "text_similarity_reranker",

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from tests.contract.rows import ROWS, Claim, Row
+from tests.contract.wire import SECTION, WIRE_ROWS, WireRow
 from tests.support import Answer, ask
 
 SEEN = Path(__file__).with_name("seen.json")
@@ -29,6 +30,14 @@ asked), or the status with which the engine itself refuses the request: then the
 On every row a second proxy that keeps the engine's order (`model: identity`, `scores: keep`) gave the engine's own bytes.
 Requests generated over all of these together are compared in `tests/identity`, the engine's own REST tests in
 `tests/rest_suite`.
+"""
+
+_HTTP = f"""
+## {SECTION}
+
+Requests as bytes, and the status of their answer: the engine's and, where it is another one, the proxy's. Refusals of the
+proxy's own have the engines' error form.
+
 """
 
 _NOT_HERE = """
@@ -67,23 +76,33 @@ def read_seen() -> dict[str, dict[str, str]]:
     return found
 
 
-def key_of(row: Row) -> str:
+def key_of(row: Row | WireRow) -> str:
     """Return a row's key."""
-    return f"{row.section}: {row.name}"
+    return f"{SECTION if isinstance(row, WireRow) else row.section}: {row.name}"
 
 
 def page(seen: dict[str, dict[str, str]]) -> str:
     """Return docs/compatibility.md."""
     parts = [_INTRO]
     for section in dict.fromkeys(row.section for row in ROWS):
-        heads = ["what", "claim", *ENGINES.values(), "how"]
-        parts.append(f"\n## {section}\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n")
-        for row in ROWS:
-            if row.section == section:
-                marks = [seen.get(engine, {}).get(key_of(row), "not run") for engine in ENGINES]
-                cells = [f"`{row.name}`", str(row.claim), *marks, row.how]
-                parts.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n")
+        rows = [row for row in ROWS if row.section == section]
+        parts += [
+            f"\n## {section}\n\n",
+            _line("what", "claim", *ENGINES.values(), "how"),
+            "|---|---|---|---|---|---|\n",
+        ]
+        parts += [_line(f"`{row.name}`", str(row.claim), *_marks(seen, row), row.how) for row in rows]
+    parts += [_HTTP, _line("what", *ENGINES.values(), "how"), "|---|---|---|---|---|\n"]
+    parts += [_line(row.name, *_marks(seen, row), row.how) for row in WIRE_ROWS]
     return "".join(parts) + _NOT_HERE
+
+
+def _marks(seen: dict[str, dict[str, str]], row: Row | WireRow) -> list[str]:
+    return [seen.get(engine, {}).get(key_of(row), "not run") for engine in ENGINES]
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
 
 
 def holds(row: Row, mark: str) -> bool:

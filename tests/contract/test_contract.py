@@ -10,6 +10,7 @@ from proxy.settings import Rule
 from tests.contract.corpus import corpus
 from tests.contract.rows import ROWS, Row
 from tests.contract.seen import ENGINES, PAGE, blanked, holds, key_of, observed, page, read_seen, send_row
+from tests.contract.wire import WIRE_ROWS, WireRow, mark, status_of
 from tests.engines import Engine
 from tests.support import ProxyThread
 from tests.support_shop import proxy_for
@@ -54,6 +55,14 @@ def test_row(engine: Engine, reranking: ProxyThread, keeping: ProxyThread, row: 
     assert kept.header("Content-Type") == direct.header("Content-Type")
 
 
+@pytest.mark.engine
+@pytest.mark.usefixtures("indices")
+@pytest.mark.parametrize("row", WIRE_ROWS, ids=key_of)
+def test_row_of_bytes(engine: Engine, reranking: ProxyThread, row: WireRow) -> None:
+    seen = mark(status_of(engine.url, row), status_of(reranking.url, row))
+    assert seen == read_seen()[engine.name][key_of(row)]
+
+
 @pytest.mark.parametrize("row", ROWS, ids=key_of)
 def test_what_is_claimed_was_seen(row: Row) -> None:
     marks = [read_seen()[engine][key_of(row)] for engine in ENGINES]
@@ -61,7 +70,7 @@ def test_what_is_claimed_was_seen(row: Row) -> None:
 
 
 def test_rows_have_names_of_their_own() -> None:
-    names = [key_of(row) for row in ROWS]
+    names = [key_of(row) for row in (*ROWS, *WIRE_ROWS)]
     assert len(names) == len(set(names))
 
 

@@ -129,6 +129,7 @@ MATCH = {"standard": {"query": {"match": {"title": "x"}}}}
         ),
         ({"rrf": {"retrievers": [{"knn": {"field": "v"}}]}}, Reason.KNN, 10),
         ({"rrf": {"retrievers": ["x"]}}, Reason.RETRIEVER, 10),
+        ({"rrf": {"retrievers": 5}}, Reason.RETRIEVER, 10),
         ({"text_similarity_reranker": {"retriever": MATCH}}, Reason.RETRIEVER, None),
         ({"rrf": {"retrievers": [{"text_similarity_reranker": {}}]}}, Reason.RETRIEVER, 10),
         ({"standard": {}, "knn": {}}, Reason.RETRIEVER, None),

@@ -152,6 +152,7 @@ def test_a_query_beside_knn() -> None:
         ({"rescorer": {"retriever": {"standard": {"query": MATCH}}, "rescore": {}}}, "red shoes"),
         ({"rrf": {"retrievers": [{"knn": {"field": "v"}}, {"standard": {"query": MATCH}}]}}, "red shoes"),
         ({"linear": {"retrievers": [{"retriever": {"standard": {"query": MATCH}}, "weight": 2}]}}, "red shoes"),
+        ({"rrf": {"retrievers": 5}}, None),
         ({"knn": {"field": "v"}}, None),
         ({"standard": []}, None),
         ([], None),

@@ -94,11 +94,13 @@ def test_page(body: Any, query_string: str, page: tuple[int, int]) -> None:
         ({"retriever": {"standard": {"sort": ["price"]}}}, "", Reason.SORT),
         ({"retriever": {"standard": {"sort": [{"_score": "asc"}]}}}, "", Reason.SORT),
         ({"retriever": {"standard": {"sort": ["price"], "search_after": [5]}}}, "", Reason.SEARCH_AFTER),
-        ({"retriever": {"standard": {"query": {"knn": {"field": "v"}}}}}, "", Reason.KNN),
+        ({"retriever": {"standard": {"query": {"knn": {"field": "v"}}}}, "from": 5}, "", Reason.KNN),
         ({"retriever": {"text_similarity_reranker": {}}}, "", Reason.RETRIEVER),
         ({"retriever": {"knn": {"field": "v"}}}, "", Reason.KNN),
-        ({"knn": {"field": "v"}}, "", Reason.KNN),
-        ({"query": {"knn": {"field": "v"}}}, "", Reason.KNN),
+        ({"knn": {"field": "v"}, "from": 1}, "", Reason.KNN),
+        ({"knn": {"field": "v"}, "from": 9}, "", Reason.KNN),
+        ({"query": {"knn": {"field": "v"}}, "from": 49, "size": 90}, "", Reason.KNN),
+        ({"query": {"knn": {"field": "v"}}}, "from=1", Reason.KNN),
         ({"stored_fields": "_none_"}, "", Reason.STORED_FIELDS),
         ({"stored_fields": ["_none_"]}, "", Reason.STORED_FIELDS),
         ({}, "stored_fields=_none_", Reason.STORED_FIELDS),
@@ -321,6 +323,34 @@ def test_bounded_windows(body: dict[str, Any], page: tuple[int, int], window: in
     plan = plan_of(make_search({**body, "from": page[0], "size": page[1]}))
     assert plan.window == window
     assert json.loads(plan.widened_call([]).body)["size"] == asked
+
+
+OPEN_KNN: dict[str, Any] = {"knn": {"field": "v", "query_vector": [1.0]}}
+
+
+@pytest.mark.parametrize(
+    ("page", "query_string", "window"),
+    [
+        ({}, "", 10),
+        ({"size": 5}, "", 5),
+        ({"size": 80}, "", WINDOW),
+        ({"from": 10}, "", 10),
+        ({"from": 50, "size": 80}, "", WINDOW),
+        ({"size": 80, "rescore": {"window_size": 20}}, "", 20),
+        # which of the two is taken for `k` depends on where the vector search stands
+        ({"size": 5}, "size=7", 7),
+        ({"from": 3}, "from=0&size=7", 7),
+    ],
+)
+def test_a_vector_search_without_k_is_asked_with_the_clients_own_page(
+    page: dict[str, Any], query_string: str, window: int
+) -> None:
+    body = json.dumps({**OPEN_KNN, **page}).encode()
+    plan = plan_of(make_search(body, query_string))
+    assert plan.window == window
+    assert plan.widened_call([]) == SearchCall(Params(query_string), body, "application/json")
+    assert json.loads(plan.widened_call(["title"]).body) == {**json.loads(body), "fields": ["title"]}
+    assert plan.shape() is None
 
 
 @pytest.mark.parametrize(

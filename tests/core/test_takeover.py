@@ -6,10 +6,12 @@ import json
 import math
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
-from proxy.core.messages import Forwarded, NeedScores, NeedSearch, Reason, Refused, Rewritten
+from proxy.core.messages import Forwarded, NeedScores, NeedSearch, Reason, Refused, Rewritten, Search
+from proxy.core.params import Params
 from proxy.core.search import WindowTrace
 from proxy.core.takeover import shown_score
 from proxy.settings import Rule
@@ -521,6 +523,53 @@ def test_where_a_taken_pipeline_fails_the_cluster_is_asked_without_the_processor
     sent_on = json.loads(result.call.body)
     assert "ext" not in sent_on
     assert sent_on["search_pipeline"] == {"response_processors": []}
+
+
+def in_url(body: Any, **more: str) -> Search:
+    """Return the search whose body stands in the URL."""
+    params = {"routing": "a", "source": json.dumps(body), "source_content_type": "application/json", **more}
+    return Search("products", Params(urlencode(params)), b"")
+
+
+@pytest.mark.parametrize("body", [{"retriever": reranker(), "from": 1, "size": 3}, pipeline_body()])
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_body_in_the_url_is_taken_over_as_one_in_its_place(body: Any, failing: bool) -> None:
+    results = []
+    for search in (in_url(body), make_search(body, "routing=a")):
+        setup = make(rule=RULE)
+        if failing:
+            setup = Setup(setup.engine, setup.score, RULE, search=lambda need: error(500, ()))
+        result = setup.run(search)
+        assert isinstance(result, Forwarded if failing else Rewritten), result
+        call = result.call if isinstance(result, Forwarded) else setup.engine.calls[0]
+        assert call is not None
+        assert b"rerank" not in call.body
+        results.append((call, result.outcome, result.body if isinstance(result, Rewritten) else b""))
+    assert results[0] == results[1]
+    assert results[0][0].params == Params("routing=a")
+
+
+def test_a_body_in_the_url_that_cannot_be_taken_over_is_refused() -> None:
+    result = make(rule=RULE).run(in_url({"retriever": {"pinned": {"retriever": reranker(), "ids": ["1"]}}}))
+    assert isinstance(result, Refused)
+    result = make(rule=RULE).run(in_url(pipeline_body(), search_pipeline="named"))
+    assert isinstance(result, Forwarded)
+    assert (result.call, result.outcome.reason) == (None, Reason.TAKEOVER)
+
+
+@pytest.mark.parametrize(
+    ("search", "reason"),
+    [
+        (replace(in_url({"retriever": reranker()}), body=b'{"size":1}'), Reason.PARAMETER),
+        (make_search(b"", urlencode({"source": json.dumps({"retriever": reranker()})})), Reason.PARAMETER),
+        (in_url({"retriever": reranker()}, source_content_type="application/yaml"), Reason.FORMAT),
+    ],
+)
+def test_a_body_in_the_url_that_the_engine_refuses_is_its_to_judge(search: Search, reason: Reason) -> None:
+    setup = make(rule=RULE)
+    result = setup.run(search)
+    assert isinstance(result, Forwarded)
+    assert (result.call, result.outcome.reason, setup.needs) == (None, reason, [])
 
 
 def test_two_retrievers_in_one_object_are_the_engines_to_refuse() -> None:

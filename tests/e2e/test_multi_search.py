@@ -103,6 +103,7 @@ BODIES: dict[str, tuple[str, bytes, str]] = {
     "unknown header key": ("/multi-a/_msearch", ndjson({"nonsense": 1}, MATCH), ""),
     "body of no JSON": ("/multi-a/_msearch", ndjson({}, MATCH, {}, b"{"), ""),
     "header of no object": ("/multi-a/_msearch", ndjson([1], MATCH), ""),
+    "header of no UTF-8": ("/multi-a/_msearch", ndjson(b'{"preference":"\xe9"}', MATCH), ""),
     "header without a body": ("/multi-a/_msearch", ndjson({}, MATCH, {}), ""),
     "empty": ("/multi-a/_msearch", b"", ""),
     "skipped ones": (

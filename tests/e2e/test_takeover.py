@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -20,6 +21,7 @@ from proxy.scorer.types import Segment
 from proxy.settings import Listen, Rule, Settings
 from tests.engines import Engine
 from tests.support import Answer, ProxyThread, ask
+from tests.support_shop import blanked
 
 pytestmark = pytest.mark.engine
 
@@ -162,6 +164,36 @@ def test_pages_cut_the_window(elastic: Engine, taking: ProxyThread) -> None:
         taking.url, "POST", f"/{NAME}/_search?from=3&size=2", json.dumps({"retriever": reranker()}).encode(), JSON
     )
     assert shown(read(url_page)) == wanted[3:5]
+
+
+def in_url(url: str, body: Any, sent: bytes | None = None, more: str = "") -> Answer:
+    source = urlencode({"source": json.dumps(body), "source_content_type": "application/json"})
+    return ask(url, "GET", f"/{NAME}/_search?{source}{more}", sent, {} if sent is None else JSON)
+
+
+@pytest.mark.parametrize("page", [{}, {"from": 4, "size": 6}])
+def test_a_body_in_the_url_is_taken_over_as_one_in_its_place(taking: ProxyThread, page: dict[str, int]) -> None:
+    body = {"retriever": reranker(), **page}
+    answer = in_url(taking.url, body)
+    assert answer.header("X-Rerank-Status") == "full"
+    assert shown(read(answer)) == shown(read(send(taking.url, "POST", f"/{NAME}/_search", body)))
+    assert shown(read(in_url(taking.url, body, more="&from=1&size=2"))) == shown(
+        read(send(taking.url, "POST", f"/{NAME}/_search?from=1&size=2", body))
+    )
+
+
+def test_a_body_in_the_url_beside_another_or_without_its_type_is_the_engines_error(
+    elastic: Engine, taking: ProxyThread
+) -> None:
+    body = {"retriever": reranker()}
+    for ours, theirs in (
+        (in_url(taking.url, body, b"{}"), in_url(elastic.url, body, b"{}")),
+        *[
+            tuple(ask(url, "GET", f"/{NAME}/_search?{urlencode(params)}") for url in (taking.url, elastic.url))
+            for params in ({"source": json.dumps(body)}, {"source_content_type": "application/json"})
+        ],
+    ):
+        assert (ours.status, blanked(ours.body)) == (theirs.status, blanked(theirs.body))
 
 
 def test_a_rescorers_pages_end_as_ours_do(elastic: Engine) -> None:
@@ -347,8 +379,10 @@ def test_on_opensearch_the_processor_is_done_by_us_and_others_by_the_cluster(pip
         item = pipeline_search(search_pipeline=pipeline(), size=2)
         multi = ask(taking.url, "POST", f"/{NAME}/_msearch", ndjson({}, item, {}, item), NDJSON)
         alone = read(send(taking.url, "POST", f"/{NAME}/_search", item))
+        from_url = in_url(taking.url, item)
     assert [{**hit, "_score": 0} for hit in found] == [{**hit, "_score": 0} for hit in wanted]
     assert [hit["_score"] for hit in found] == sorted((hit["_score"] for hit in found), reverse=True)
+    assert (from_url.header("X-Rerank-Status"), shown(read(from_url))) == ("full", shown(alone))
     assert multi.header("X-Rerank-Status") == "items=2; full=2"
     assert [shown(response) for response in read(multi)["responses"]] == [shown(alone), shown(alone)]
 

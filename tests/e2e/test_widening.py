@@ -173,14 +173,76 @@ ENCODED = {"wrapper": {"query": base64.b64encode(json.dumps(OPEN).encode()).deco
 def test_a_vector_search_without_k_takes_the_clients_size(
     engine: Engine, proxy: ProxyThread, body: dict[str, Any]
 ) -> None:
-    """Wherever it stands: a wider search would have another total, other scores or other counts."""
+    """Wherever it stands: a wider search would have another total, other scores or other counts.
+
+    So its first page is ranked within itself, and the engine's own follow.
+    """
     direct, deep = (send(engine.url, "POST", "/vectors/_search", {**body, "size": size}) for size in (5, 60))
     told = [{**json.loads(answer.body), "took": 0} for answer in (direct, deep)]
     del told[1]["hits"]["hits"][5:]
     assert told[0] != told[1]
     through = send(proxy.url, "POST", "/vectors/_search", {**body, "size": 5})
-    assert through.header("X-Rerank-Status") == "skipped; reason=knn-without-k"
-    assert blanked(through.body) == blanked(direct.body)
+    assert through.header("X-Rerank-Status") == "full"
+    assert ids(through) != ids(direct)
+    assert page_told(through) == page_told(direct)
+    found, scores, became = walk(proxy.url, "/vectors/_search", body, 5, 60)
+    own, _, _ = walk(engine.url, "/vectors/_search", body, 5, 60)
+    assert (sorted(found[:5]), found[5:]) == (sorted(own[:5]), own[5:])
+    assert scores == sorted(scores, reverse=True)
+    assert became == {"full", "skipped; reason=past-window"}
+
+
+def page_told(answer: Answer) -> dict[str, Any]:
+    """Return an answer less scores, the hits' order and its time."""
+    told: dict[str, Any] = {**json.loads(answer.body), "took": 0}
+    hits = sorted(told["hits"]["hits"], key=lambda hit: str(hit["_id"]))
+    told["hits"] = {**told["hits"], "max_score": 0, "hits": [{**hit, "_score": 0} for hit in hits]}
+    return told
+
+
+@pytest.mark.usefixtures("elasticsearch")
+@pytest.mark.parametrize("form", ["knn", "query", "retriever"])
+@pytest.mark.parametrize(
+    ("query_string", "page", "status"),
+    [
+        ("", {}, "full"),
+        ("", {"size": 25}, "full"),
+        ("?size=25", {}, "full"),
+        ("?size=4", {"size": 20}, "full"),
+        ("?from=0", {"from": 5, "size": 7}, "full"),
+        ("?_source=false", {"size": 7}, "full"),
+        ("", {"from": 1, "size": 7}, "skipped; reason=knn-without-k"),
+        ("?from=6", {"size": 7}, "skipped; reason=knn-without-k"),
+        ("", {"from": 7, "size": 7}, "skipped; reason=past-window"),
+    ],
+)
+def test_a_vector_search_without_k_finds_what_the_engine_finds(
+    engine: Engine, proxy: ProxyThread, form: str, query_string: str, page: dict[str, int], status: str
+) -> None:
+    """Top-level ones take the body's size for `k`, queries the one that counts."""
+    near = {"knn": {**OPEN["knn"], "num_candidates": 40}}
+    forms = {"knn": near, "query": {"query": near}, "retriever": {"retriever": {"standard": {"query": near}}}}
+    body = {"aggs": {"best": {"top_hits": {"size": 1}}}, **page, **forms[form]}
+    path = f"/vectors/_search{query_string}"
+    direct = send(engine.url, "POST", path, body)
+    through = send(proxy.url, "POST", path, body, X_Rerank_Query=TEXT)
+    assert through.header("X-Rerank-Status") == status
+    assert page_told(through) == page_told(direct)
+    if status == "full":
+        assert ids(through) != ids(direct)
+    else:
+        assert ids(through) == ids(direct)
+
+
+@pytest.mark.usefixtures("elasticsearch")
+def test_texts_beside_the_source_leave_a_vector_search_without_k_alone(engine: Engine) -> None:
+    """They come by a search of their own, which has the client's size too."""
+    body = {"query": {"bool": {"must": MATCH, "filter": OPEN}}, "size": 5, "aggs": {"near": {"filter": OPEN}}}
+    rule = Rule(target="*", window=200, budget_ms=600_000, text=parse_template("{title.keyword}"))
+    with proxy_for(engine.url, rule) as running:
+        direct, through = (send(url, "POST", f"/vectors,{BARE}/_search", body) for url in (engine.url, running.url))
+    assert through.header("X-Rerank-Status") == "full"
+    assert page_told(through) == page_told(direct)
 
 
 @pytest.mark.usefixtures("elasticsearch")
@@ -227,7 +289,6 @@ def test_a_rescorer_retriever_is_not_asked_for_more_than_it_gives(engine: Engine
     [
         ({"query": MATCH, "sort": [{"title.keyword": "desc"}]}, "sort"),
         ({"query": MATCH, "sort": ["_doc"], "search_after": [3]}, "search-after"),
-        ({"query": {"knn": {"field": "v", "query_vector": [1.0, 2.0], "num_candidates": 40}}}, "knn-without-k"),
     ],
 )
 def test_what_a_standard_retriever_says_of_the_order_holds(

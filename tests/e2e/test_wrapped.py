@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -104,6 +105,98 @@ def test_a_point_in_time_beside_an_index_is_the_engines_error(engine: Engine, op
     through = send(opted.url, "POST", f"/{INDEX}/_search", of(pit))
     assert (through.status, through.body) == (direct.status, direct.body)
     assert direct.status == 400
+
+
+ALIAS, OTHER = "wrapped-alias", "wrapped-other"
+BY_TARGET = (
+    Rule(target=INDEX, budget_ms=600_000, window=20, pit=True),
+    Rule(target=ALIAS, model="identity", scores="keep", window=20, pit=True),
+    Rule(target=OTHER, window=20),
+)
+
+
+@pytest.fixture
+def by_target(engine: Engine) -> Iterator[ProxyThread]:
+    """None of its rules means all indices."""
+    aliased = {"actions": [{"add": {"index": INDEX, "alias": name}} for name in (ALIAS, OTHER)]}
+    assert send(engine.url, "POST", "/_aliases", aliased).status == 200
+    with proxy_for(engine.url, *BY_TARGET) as running:
+        yield running
+
+
+def open_pit(engine: Engine, url: str, target: str = INDEX, **headers: str) -> str:
+    api = "_search/point_in_time" if engine.name == "os" else "_pit"
+    answer = send(url, "POST", f"/{target}/{api}?keep_alive=1m", **headers)
+    assert answer.status == 200
+    body = answer.body if answer.header("Content-Encoding") != "gzip" else gzip.decompress(answer.body)
+    opened: str = json.loads(body)["pit_id" if engine.name == "os" else "id"]
+    return opened
+
+
+def close_pit(engine: Engine, url: str, pit: str) -> int:
+    if engine.name == "os":
+        return send(url, "DELETE", "/_search/point_in_time", {"pit_id": [pit]}).status
+    return send(url, "DELETE", "/_pit", {"id": pit}).status
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_a_point_in_time_opened_through_the_proxy_is_reranked_by_its_targets_rule(
+    engine: Engine, by_target: ProxyThread, coding: str
+) -> None:
+    pit = open_pit(engine, by_target.url, Accept_Encoding=coding)
+    own = ids(send(engine.url, "POST", "/_search", of(pit, size=60)))
+    seen: list[str] = []
+    for start in range(0, 60, 15):
+        page = send(by_target.url, "POST", "/_search", of(pit, **{"from": start, "size": 15}))
+        assert page.header("X-Rerank-Status") == ("full" if start < 20 else "skipped; reason=past-window")
+        seen += ids(page)
+        pit = json.loads(page.body)["pit_id"]
+    assert sorted(seen) == sorted(own)
+    assert seen[:20] == ids(send(by_target.url, "POST", f"/{INDEX}/_search", {**MATCH, "size": 20})) != own[:20]
+    assert close_pit(engine, by_target.url, pit) == 200
+    gone = [send(url, "POST", "/_search", of(pit)) for url in (engine.url, by_target.url)]
+    assert [answer.status for answer in gone] == [404, 404]
+
+
+def test_a_point_in_time_goes_by_the_rule_of_the_name_that_it_was_opened_for(
+    engine: Engine, by_target: ProxyThread
+) -> None:
+    for target, status in ((ALIAS, "full"), (OTHER, "skipped; reason=pit"), (f"{INDEX},{ALIAS}", None)):
+        pit = open_pit(engine, by_target.url, target)
+        direct, through = (send(url, "POST", "/_search", of(pit, size=7)) for url in (engine.url, by_target.url))
+        assert through.header("X-Rerank-Status") == status
+        assert (through.status, blanked(through.body)) == (direct.status, blanked(direct.body))
+        close_pit(engine, engine.url, pit)
+
+
+def test_a_point_in_time_that_is_not_known_is_one_of_all_indices(
+    engine: Engine, by_target: ProxyThread, opted: ProxyThread, pit: str
+) -> None:
+    known = open_pit(engine, by_target.url)  # from here on bodies are looked into
+    direct = send(engine.url, "POST", "/_search", of(pit))
+    through = send(by_target.url, "POST", "/_search", of(pit))
+    assert through.header("X-Rerank-Status") is None
+    assert blanked(through.body) == blanked(direct.body)
+    for body in ({**MATCH}, {"pit": 5}, {"pit": {"id": 5}}, {"pit": {"id": "x"}}):
+        direct, through = (send(url, "POST", "/_search", body) for url in (engine.url, by_target.url))
+        assert (through.status, blanked(through.body)) == (direct.status, blanked(direct.body))
+        assert through.header("X-Rerank-Status") is None
+    assert send(opted.url, "POST", "/_search", of(known)).header("X-Rerank-Status") == "full"
+    close_pit(engine, engine.url, known)
+
+
+@pytest.mark.parametrize("more", [{}, {"keep_alive": "nonsense"}, {"no_such": "1"}])
+def test_opening_a_point_in_time_is_the_engines_to_answer(
+    engine: Engine, by_target: ProxyThread, more: dict[str, str]
+) -> None:
+    api = "_search/point_in_time" if engine.name == "os" else "_pit"
+    query_string = "&".join(f"{name}={value}" for name, value in {"keep_alive": "1m", **more}.items())
+    for target in (INDEX, "wrapped-nowhere"):
+        path = f"/{target}/{api}?{query_string}"
+        direct, through = (send(url, "POST", path) for url in (engine.url, by_target.url))
+        assert (through.status, len(through.body)) == (direct.status, len(direct.body))
+        shown = [[name for name, _ in answer.headers] for answer in (direct, through)]
+        assert shown[0] == shown[1]
 
 
 SOURCE = '{"query":{"match":{"title":"{{words}}"}},"size":{{size}}}'

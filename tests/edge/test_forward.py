@@ -260,7 +260,17 @@ async def test_an_answer_that_breaks_off_never_looks_whole(framing: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    ("request_bytes", "status"), [(b"no http at all\r\n\r\n", 400), (b"GET /x HTTP/1.1\r\nBad Header\r\n\r\n", 400)]
+    ("request_bytes", "status"),
+    [
+        (b"no http at all\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00 / HTTP/1.1\r\n\r\n", 400),
+        (b"GET /x HTTP/1.1\r\nBad Header\r\n\r\n", 400),
+        (b"get /x HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"GET /x HTTP/2.0\r\nHost: a\r\n\r\n", 400),
+        (b"GET /x\r\n\r\n", 400),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+    ],
 )
 async def test_what_is_no_http_is_refused_in_the_engines_form(request_bytes: bytes, status: int) -> None:
     async with upstream(answering(OK)) as engine, proxy_before(engine.url) as proxy, client(proxy) as connection:
@@ -269,6 +279,47 @@ async def test_what_is_no_http_is_refused_in_the_engines_form(request_bytes: byt
         assert head.split()[1] == str(status).encode()
         assert json.loads(body)["status"] == status
         assert engine.seen == []
+
+
+@pytest.mark.parametrize(
+    ("target", "sent"),
+    [
+        (b"http://other:1/a%2Fb?x=/y", "/a%2Fb?x=/y"),
+        (b"http://other?x=http://y/z", "/?x=http://y/z"),
+        (b"HTTPS://me:secret@other", "/"),
+        (b"/a?x=http://y/z", "/a?x=http://y/z"),
+        (b"//other/a", "//other/a"),
+    ],
+)
+async def test_a_request_goes_to_the_upstream_whatever_it_names(target: bytes, sent: str) -> None:
+    async with upstream(answering(OK)) as engine, proxy_before(engine.url) as proxy, client(proxy) as connection:
+        await connection.send(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (await connection.response())[1] == b"{}"
+        assert engine.seen[0].request_line == f"GET {sent} HTTP/1.1"
+
+
+@pytest.mark.parametrize("method", [b"CONNECT", b"OPTIONS", b"GET"])
+async def test_a_target_that_would_change_the_upstreams_host_reaches_none(method: bytes) -> None:
+    """``http://upstream:9200`` and ``@other:1`` together are a URL of the host ``other``."""
+    async with upstream(answering(OK)) as other, upstream(answering(OK)) as engine:
+        async with proxy_before(engine.url) as proxy, client(proxy) as connection:
+            host = other.url.removeprefix("http://").encode()
+            await connection.send(method + b" @" + host + b" HTTP/1.1\r\nAuthorization: Basic abc\r\n" + HOST + b"\r\n")
+            head, _ = await connection.response()
+        assert head.split()[1] in (b"400", b"405")
+        assert (other.connections, engine.seen) == (0, [])
+
+
+async def test_an_upgrade_is_not_made_and_the_connection_serves_on() -> None:
+    asked = b"GET /x HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    async with upstream(answering(OK)) as engine, proxy_before(engine.url) as proxy, client(proxy) as connection:
+        for _ in range(2):
+            await connection.send(asked + HOST + b"\r\n")
+            head, body = await connection.response()
+            assert (head.split()[1], body) == (b"200", b"{}")
+        await connection.send(b"GET /y HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (await connection.response())[1] == b"{}"
+        assert [exchange.header("Upgrade") for exchange in engine.seen] == [None] * 3
 
 
 async def test_one_connection_serves_many_requests() -> None:

@@ -277,13 +277,14 @@ _targets = st.sampled_from(
 )
 
 
-def _knn(k: int, vector: list[float], more: Json) -> Json:
-    return {"knn": {"field": "vector", "query_vector": vector, "k": k, "num_candidates": 60, **more}}
+def _knn(k: int | None, vector: list[float], more: Json) -> Json:
+    asked = {} if k is None else {"k": k}
+    return {"knn": {"field": "vector", "query_vector": vector, **asked, "num_candidates": 60, **more}}
 
 
 _knn_section = st.builds(
     lambda k, vector, more: Part(_knn(k, vector, more), {}),
-    st.sampled_from((5, 20, 40)),
+    st.sampled_from((5, 20, 40, None)),
     vectors,
     st.sampled_from(({}, {"boost": 0.3}, {"filter": {"term": {"available": True}}}, {"similarity": 0.8})),
 )
@@ -300,7 +301,7 @@ _open_vectors = _built(
     ),
     vectors,
 )
-"""Without ``k`` it is the size, which must stay the client's."""
+"""Without ``k`` it is the size, which must stay the client's wherever it stands."""
 
 
 def _retrievers(query: st.SearchStrategy[Json], newest: bool) -> st.SearchStrategy[Json]:
@@ -472,17 +473,40 @@ _multi_params = st.sampled_from(
 )
 
 
+_early_page = _built(lambda start, size: {"from": start, "size": size}, st.integers(0, 5), st.integers(1, 12))
+_shown_parts = st.lists(
+    weighted((3, _source), (2, _fields), (2, _highlight), (2, _aggs), (1, _suggest), (2, _per_hit), (2, _totals)),
+    max_size=3,
+)
+
+
+def _draw_reranked(draw: st.DrawFn) -> Json:
+    """Draw a body that every rule reranks where it is asked of `MAIN`: it has many hits, a page within the window."""
+    body, _ = _merge([draw(_early_page), *draw(_shown_parts)])
+    if body.get("stored_fields") == "_none_":
+        del body["stored_fields"]
+    return {"query": {"match": {"title": draw(texts)}}, **body}
+
+
 @st.composite
 def multi_searches(draw: st.DrawFn, engine: str) -> Request:
-    """Multi-searches for an engine, of one to five searches; about one item in fifty has no index to search."""
+    """Multi-searches for an engine, of one to five searches; about one item in fifty has no index to search.
+
+    Half of the items are such as are reranked for sure: else whole multi-searches would be left alone.
+    """
     params = draw(_multi_params)
+    count = draw(st.integers(1, 5))
+    reranked = draw(st.integers(0, count - 1))
     lines: list[Json] = []
-    for _ in range(draw(st.integers(1, 5))):
-        body, _ = _draw_search(draw, engine)
+    for place in range(count):
+        if place == reranked or draw(st.booleans()):
+            target, body = MAIN, _draw_reranked(draw)
+        else:
+            target = "identity-nowhere" if draw(st.integers(0, 49)) == 49 else draw(_targets)
+            body, _ = _draw_search(draw, engine)
         body.pop("profile", None)  # it tells of the search that the engine really ran
         if "rest_total_hits_as_int" in params:
             body.pop("track_total_hits", None)
-        target = "identity-nowhere" if draw(st.integers(0, 49)) == 49 else draw(_targets)
         lines += [{"index": target, **draw(_headers)}, body]
     path = "/_msearch" + (f"?{params}" if params else "")
     return Request("POST", path, ndjson(*lines), {"Content-Type": NDJSON})

