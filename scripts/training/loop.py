@@ -132,7 +132,8 @@ class _Rows:
 
 
 def _label_loss(rows: _Rows, lists: Sequence[List], listwise: float) -> torch.Tensor:
-    gains, weights = rows.of([one.gains for one in lists]), rows.of([one.weights or [1.0] * len(one.ids) for one in lists])
+    gains = rows.of([one.gains for one in lists])
+    weights = rows.of([one.weights or [1.0] * len(one.ids) for one in lists])
     each = torch.nn.functional.binary_cross_entropy_with_logits(rows.logits, gains.sqrt(), weights, reduction="none")
     labelled = rows.each([one.gains is not None for one in lists])
     # A list in which nothing fits, or with one document, has no order to be learnt.

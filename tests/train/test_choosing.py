@@ -54,6 +54,7 @@ def by_hand(logits: np.ndarray, entry: Any, schedule: Any) -> float:
 
 def test_the_loss_of_a_step_is_the_mean_of_what_each_list_has_alone() -> None:
     import torch
+
     from training.loop import Schedule, loss
 
     schedule, rng, every = Schedule(labels=0.3, teacher=0.7, listwise=0.4), np.random.default_rng(5), lists()
