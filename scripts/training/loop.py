@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from tokenizers import Encoding
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from training import models
 from training.corpus import Corpus
 from training.lists import List
-from training.texts import PairEncoder, as_batch, document_of
+from training.texts import PairEncoder, Tokens, as_batch, document_of
 
 _WINDOW_STEPS = 32
 """Lists of similar length are put together within so many steps: little is padded, the order stays one of chance."""
@@ -62,7 +61,7 @@ class Encoded:
     """A list with its pairs' tokens."""
 
     entry: List
-    pairs: list[Encoding]
+    pairs: list[Tokens]
 
 
 def encode(lists: Sequence[List], corpus: Corpus, encoder: PairEncoder, what: str) -> list[Encoded]:
@@ -325,7 +324,7 @@ def _batches(lists: Sequence[Encoded], pairs_a_step: int, seed: int) -> list[lis
     return rng.sample(batches, len(batches))
 
 
-def score(model: PreTrainedModel, pairs: Sequence[Encoding], what: str = "", bf16: bool = False) -> list[float]:
+def score(model: PreTrainedModel, pairs: Sequence[Tokens], what: str = "", bf16: bool = False) -> list[float]:
     """Return logits in the order of the pairs, nothing learnt."""
     order = sorted(range(len(pairs)), key=lambda number: len(pairs[number].ids))
     result = [0.0] * len(pairs)

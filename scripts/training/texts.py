@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from proxy.core.doc_fields import as_template
 from proxy.core.document import render
@@ -47,6 +47,13 @@ def some_template(sets: Sequence[tuple[Sequence[str], float]], rng: random.Rando
     return template_of(fields)
 
 
+class Tokens(NamedTuple):
+    """The tokens of a pair and the part that each is of, shapes [tokens]; a tenth of the memory of an `Encoding`."""
+
+    ids: npt.NDArray[np.int32]
+    type_ids: npt.NDArray[np.int8]
+
+
 class _NoGraph:
     def run(self, output_names: Any, input_feed: Mapping[str, npt.NDArray[Any]]) -> Any:
         raise AssertionError("an encoder has no graph")
@@ -65,12 +72,13 @@ class PairEncoder:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._model = OnnxPairModel(_NoGraph(), {}, self._tokenizer, max_tokens, "")
 
-    def encode(self, query: str, document: Document, document_tokens: int = DOCUMENT_TOKENS) -> Encoding:
+    def encode(self, query: str, document: Document, document_tokens: int = DOCUMENT_TOKENS) -> Tokens:
         """Return the tokens of a pair."""
-        return self._model.encode(query, document, document_tokens)
+        encoding = self._model.encode(query, document, document_tokens)
+        return Tokens(np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int8))
 
 
-def as_batch(encodings: Sequence[Encoding], pad: int = 0, multiple: int = 1) -> dict[str, npt.NDArray[np.int64]]:
+def as_batch(encodings: Sequence[Tokens], pad: int = 0, multiple: int = 1) -> dict[str, npt.NDArray[np.int64]]:
     """Return the arrays of a padded batch, shapes [pairs, tokens]: ids, mask and types."""
     longest = max(len(encoding.ids) for encoding in encodings)
     longest += -longest % multiple
