@@ -56,7 +56,7 @@ def test_a_batch_is_padded_behind_its_pairs() -> None:
     )
     batch = as_batch([short, long])
     assert batch["attention_mask"].sum(axis=1).tolist() == [len(short.ids), len(long.ids)]
-    assert batch["input_ids"][0, : len(short.ids)].tolist() == short.ids
+    assert batch["input_ids"][0, : len(short.ids)].tolist() == short.ids.tolist()
     assert not batch["input_ids"][0, len(short.ids) :].any()
 
 
