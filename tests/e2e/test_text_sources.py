@@ -192,7 +192,7 @@ def test_what_cannot_be_read_is_said_once_and_costs_nothing_more(
 
 
 def test_fields_of_a_flattened_object_are_there(engine: Engine) -> None:
-    name, kind = "sources-flat", "flat_object" if engine.name == "os" else "flattened"
+    name, kind = "sources-flat", "flattened" if engine.is_elasticsearch else "flat_object"
     made = send(engine.url, "PUT", f"/{name}", {"mappings": {"properties": {"labels": {"type": kind}}}})
     assert made.status == 200
     try:
