@@ -53,8 +53,11 @@ def opensearch_pipelines(request: pytest.FixtureRequest) -> Engine:
     return running
 
 
-@pytest.fixture(scope="session", params=list(RELEASES))
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.slow) if name == "os3" else name for name in RELEASES],
+)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each engine in turn."""
+    """Each engine in turn, OpenSearch 3 among the slow tests."""
     running: Engine = request.getfixturevalue(request.param)
     return running
