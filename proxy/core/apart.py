@@ -4,7 +4,7 @@ Fields that are added to others come in an order that depends on their number. E
 values, filters ``_source`` by its decoded form: keys come in another order, and a pattern such as ``*e`` matches paths
 inside of objects, which it does not otherwise. ``top_hits`` aggregations and the options of completion suggesters show
 the added fields too, and a profile tells of them. (Seen on Elasticsearch 8.19 and 9.5; completions on OpenSearch 2.19
-as well, whose ``_source`` does not change.)
+and 3.8 as well, whose ``_source`` does not change, and profiles on 3.8.)
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ What a path matches whole is kept (or, behind ``-``, dropped) as it stands; obje
 through, and have nothing left, vanish; on Elasticsearch excludes leave alone what was empty before. ``*`` stands for
 any part of one name, ``**`` for one or more names; arrays count for nothing in a path. Excludes go first. The form
 follows the reference of "common options" in the engines' documentation; what an engine does in detail was compared on
-Elasticsearch 8 and 9 and OpenSearch 2.
+Elasticsearch 8 and 9 and OpenSearch 2 and 3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Multi-searches as bytes: lines in, ``responses`` out; what is not replaced keeps its bytes.
 
 A body is pairs of lines: a header (an object, or blank) and a search. The format is described in the engines'
-reference; what is stated here beyond it was seen on Elasticsearch 8 and 9 and OpenSearch 2.
+reference; what is stated here beyond it was seen on Elasticsearch 8 and 9 and OpenSearch 2 and 3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """URL parameters, read as the engines read them and edited without touching the other ones' bytes.
 
 ``&`` and ``;`` both separate, ``+`` is a space, a parameter that stands twice counts the last time, and one without
-``=`` is blank (seen on Elasticsearch 8 and 9 and OpenSearch 2).
+``=`` is blank (seen on Elasticsearch 8 and 9 and OpenSearch 2 and 3).
 """
 
 from __future__ import annotations

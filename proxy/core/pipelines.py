@@ -12,7 +12,9 @@ RERANK = "rerank"
 PIPELINE_KEYS = frozenset(
     {"request_processors", "response_processors", "phase_results_processors", "description", "version"}
 )
-_REQUEST_PROCESSORS = frozenset({"filter_query", "neural_query_enricher"})
+_ROUTING_PROCESSORS = frozenset({"acl_routing_search", "hierarchical_routing_search", "temporal_routing_search"})
+"""They send a search to the shards that its query allows (OpenSearch 3)."""
+_REQUEST_PROCESSORS = frozenset({"filter_query", "neural_query_enricher", *_ROUTING_PROCESSORS})
 _HIT_PROCESSORS = frozenset({"rename_field", "sort", "split"})
 """They change one field of each hit by itself."""
 

@@ -3,7 +3,7 @@
 Fields are read through ``fields``, which takes them from ``_source``. An index may keep none, or leave parts out of it.
 Then nothing comes (Elasticsearch) or the search fails (OpenSearch, where ``_source`` is off); stored fields and doc
 values, of a text's keyword multi-field too, are there all the same. (Seen on Elasticsearch 8.19 and 9.5 and OpenSearch
-2.19.)
+2.19 and 3.8.)
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Worth it where what a client asks of each hit is large or costly (whole documents, highlights, inner hits), since a
 window holds several pages' worth of hits. The page is fetched by the client's own search with a ``post_filter`` on its
 hits beside the client's own: so scores, highlights, explanations and matched queries stay what they are in one phase
-(compared on Elasticsearch 8 and 9 and OpenSearch 2; a filter around the query instead would show in explanations).
+(compared on Elasticsearch 8 and 9 and OpenSearch 2 and 3; a filter around the query would show in explanations).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def corpus(engine: Engine) -> Iterator[None]:
         "kind": {"type": "keyword"},
         "parts": {"type": "nested", "properties": {"name": {"type": "text"}}},
     }
-    if engine.name != "os":
+    if engine.is_elasticsearch:
         properties["v"] = {"type": "dense_vector", "dims": 2}
     for index in (INDEX, OTHER):
         settings = {"number_of_shards": 1, "number_of_replicas": 0}
@@ -46,13 +46,13 @@ def corpus(engine: Engine) -> Iterator[None]:
         assert json.loads(bulk.body)["errors"] is False, bulk.body[:500]
     aliased = {"actions": [{"add": {"index": INDEX, "alias": "contract-alias"}}]}
     assert send(engine.url, "POST", "/_aliases", aliased).status == 200
-    if engine.name == "os":
+    if not engine.is_elasticsearch:
         made = send(engine.url, "PUT", f"/_search/pipeline/{PIPELINE}", {"description": "of no processors"})
         assert made.status == 200, made.body
     try:
         yield
     finally:
-        if engine.name == "os":
+        if not engine.is_elasticsearch:
             ask(engine.url, "DELETE", f"/_search/pipeline/{PIPELINE}")
         for index in (INDEX, OTHER):
             ask(engine.url, "DELETE", f"/{index}")

@@ -12,7 +12,7 @@ from tests.support import Answer, ask
 
 SEEN = Path(__file__).with_name("seen.json")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
-ENGINES = {"es8": "Elasticsearch 8", "es9": "Elasticsearch 9", "os": "OpenSearch 2"}
+ENGINES = {"es8": "Elasticsearch 8", "es9": "Elasticsearch 9", "os": "OpenSearch 2", "os3": "OpenSearch 3"}
 
 _INTRO = """# Compatibility
 
@@ -25,7 +25,7 @@ and through the proxy; this page is written from what the tests have seen (`pyth
 
 Columns of engines: `full` (reranked), `skipped; …` (passed, with the reason in `X-Rerank-Status`), `passed` (no rule is
 asked), or the status with which the engine itself refuses the request: then the client sees that error. The engines are
-8.19, 9.5 and 2.19, all three without commercial or neural plugins.
+8.19, 9.5, 2.19 and 3.8, all without commercial or neural plugins.
 
 On every row a second proxy that keeps the engine's order (`model: identity`, `scores: keep`) gave the engine's own bytes.
 Requests generated over all of these together are compared in `tests/identity`, the engine's own REST tests in
@@ -89,10 +89,10 @@ def page(seen: dict[str, dict[str, str]]) -> str:
         parts += [
             f"\n## {section}\n\n",
             _line("what", "claim", *ENGINES.values(), "how"),
-            "|---|---|---|---|---|---|\n",
+            _rule(3 + len(ENGINES)),
         ]
         parts += [_line(f"`{row.name}`", str(row.claim), *_marks(seen, row), row.how) for row in rows]
-    parts += [_HTTP, _line("what", *ENGINES.values(), "how"), "|---|---|---|---|---|\n"]
+    parts += [_HTTP, _line("what", *ENGINES.values(), "how"), _rule(2 + len(ENGINES))]
     parts += [_line(row.name, *_marks(seen, row), row.how) for row in WIRE_ROWS]
     return "".join(parts) + _NOT_HERE
 
@@ -103,6 +103,10 @@ def _marks(seen: dict[str, dict[str, str]], row: Row | WireRow) -> list[str]:
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def _rule(columns: int) -> str:
+    return "|" + columns * "---|" + "\n"
 
 
 def holds(row: Row, mark: str) -> bool:

@@ -19,6 +19,13 @@ _OURS = frozenset({"ext.rerank"})
 """What is meant for us alone: the engine refuses it where it stands alone."""
 
 
+@pytest.fixture(scope="module", params=list(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn: the rows are quick enough for that, and the page has a column for each."""
+    running: Engine = request.getfixturevalue(request.param)
+    return running
+
+
 @pytest.fixture(scope="module")
 def indices(engine: Engine) -> Iterator[None]:
     with corpus(engine):

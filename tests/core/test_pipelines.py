@@ -33,6 +33,7 @@ HARMLESS: dict[str, dict[str, Any]] = {
     "empty": {},
     "described": {"description": "for the shop", "version": 3},
     "filters": {"request_processors": [FILTER]},
+    "routes": {"request_processors": [{"acl_routing_search": {"acl_field": "team"}}]},
     "normalizes": {"phase_results_processors": [{"normalization-processor": {}}]},
     "oversamples and truncates": {
         "request_processors": [OVERSAMPLE],

@@ -44,7 +44,7 @@ def client_8() -> str:
 
 def test_elasticsearch_client(engine: Engine, proxy: ProxyThread) -> None:
     """The client of the engine's own major version: each sends its version in every content type."""
-    if engine.name == "os":
+    if not engine.is_elasticsearch:
         pytest.skip("not for OpenSearch, which has a client of its own, tested below")
     environment = dict(os.environ)
     if engine.name == "es8":
@@ -62,7 +62,7 @@ def test_elasticsearch_client(engine: Engine, proxy: ProxyThread) -> None:
 
 
 def test_opensearch_client(engine: Engine, proxy: ProxyThread) -> None:
-    if engine.name != "os":
+    if engine.is_elasticsearch:
         pytest.skip("not for Elasticsearch, which has clients of its own, tested above")
     client = opensearchpy.OpenSearch(proxy.url, http_compress=True)
     client.indices.delete(index=INDEX, ignore=[404])
@@ -76,7 +76,7 @@ def test_opensearch_client(engine: Engine, proxy: ProxyThread) -> None:
 
 
 async def test_async_opensearch_client(engine: Engine, proxy: ProxyThread) -> None:
-    if engine.name != "os":
+    if engine.is_elasticsearch:
         pytest.skip("not for Elasticsearch, which has clients of its own, tested above")
     async with opensearchpy.AsyncOpenSearch(proxy.url) as client:
         await client.indices.delete(index=INDEX, ignore=[404])

@@ -69,7 +69,7 @@ def test_where_no_window_is_ranked_the_status_stands_alone(proxy: ProxyThread, b
 
 
 def test_a_template_is_told_of_as_its_search(engine: Engine, proxy: ProxyThread) -> None:
-    if engine.name != "os":
+    if engine.is_elasticsearch:
         pytest.skip("not for an engine without templates")
     answer = send(proxy.url, "POST", f"/{INDEX}/_search/template", {"source": MATCH})
     assert told(answer) == ["full", "20", "0", "base"]

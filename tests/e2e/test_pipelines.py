@@ -43,6 +43,16 @@ PIPELINES: dict[str, dict[str, Any]] = {
     "split": {"response_processors": [{"split": {"field": "title", "separator": " "}}]},
 }
 KEPT = ("few", "twice", "renamed", "sorted")
+PLACED = {"where": "/shop/shoes", "when": "2026-01-02T10:00:00Z"}
+ROUTINGS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"acl_routing_search": {"acl_field": "tags"}}, {"term": {"tags": "a"}}),
+    ({"hierarchical_routing_search": {"path_field": "where.keyword"}}, {"prefix": {"where.keyword": "/shop/shoes"}}),
+    (
+        {"temporal_routing_search": {"timestamp_field": "when", "granularity": "day"}},
+        {"range": {"when": {"gte": "2026-01-02T00:00:00Z", "lt": "2026-01-02T20:00:00Z"}}},
+    ),
+]
+"""Processors of OpenSearch 3, and a filter that each makes a routing of."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,7 +65,7 @@ def engine(opensearch_pipelines: Engine) -> Iterator[Engine]:
         lines: list[Any] = []
         for number in range(COUNT):
             title = " ".join([*(word for bit, word in enumerate(WORDS) if (number >> bit) & 1), "shoe"])
-            lines += [{"index": {"_id": str(number)}}, {"title": title, "n": number, "tags": ["b", "a"]}]
+            lines += [{"index": {"_id": str(number)}}, {"title": title, "n": number, "tags": ["b", "a"], **PLACED}]
         assert ask(url, "POST", f"/{name}/_bulk?refresh=true", ndjson(*lines), NDJSON).status == 200
     for name, definition in PIPELINES.items():
         assert send(url, "PUT", f"/_search/pipeline/{name}", definition).status == 200
@@ -113,6 +123,29 @@ def test_pages_of_a_pipeline_that_leaves_the_order_to_us_are_those_of_its_own_hi
     assert unscored([hit for answer in answers for hit in hits(answer)]) == wanted
     for other in (hits(named), hits(inline), json.loads(multi.body)["responses"][0]["hits"]["hits"]):
         assert other == hits(answers[0])
+
+
+@pytest.mark.parametrize(("processor", "allowed"), ROUTINGS)
+def test_pages_of_one_that_routes_are_those_of_its_shards(
+    engine: Engine, processor: dict[str, Any], allowed: dict[str, Any]
+) -> None:
+    if engine.name != "os3":
+        pytest.skip("routings are not for pipelines of OpenSearch 2")
+    pipeline = {"request_processors": [processor]}
+    body = {"query": {"bool": {"must": SEARCH["query"], "filter": allowed}}, "size": 5, "search_pipeline": pipeline}
+    whole = send(engine.url, "POST", "/piped/_search", {**body, "size": COUNT})
+    assert json.loads(whole.body)["_shards"]["total"] == 1, "of the index's two"
+    with proxy_for(engine) as running:
+        answers = [send(running.url, "POST", "/piped/_search", {**body, "from": start}) for start in range(0, COUNT, 5)]
+        # Beside several fields the texts are fetched by a search of their own.
+        apart = send(running.url, "POST", "/piped/_search", {**body, "fields": ["tags", "n"]})
+    window, rest = hits(whole)[:WINDOW], hits(whole)[WINDOW:]
+    assert {answer.header("X-Rerank-Status") for answer in (*answers[: WINDOW // 5], apart)} == {"full"}
+    assert unscored([hit for answer in answers for hit in hits(answer)]) == unscored(
+        sorted(window, key=lambda hit: -logit(hit)) + rest
+    )
+    assert "texts;" in (apart.header("Server-Timing") or "")
+    assert [hit["_id"] for hit in hits(apart)] == [hit["_id"] for hit in hits(answers[0])]
 
 
 @pytest.mark.parametrize("name", [name for name in PIPELINES if name not in KEPT])

@@ -56,7 +56,7 @@ def ndjson(*lines: Any) -> bytes:
 
 def fill(engine: Engine) -> None:
     properties: dict[str, Any] = {"n": {"type": "integer"}, "title": {"type": "text"}}
-    if engine.name.startswith("es"):
+    if engine.is_elasticsearch:
         properties["v"] = {"type": "dense_vector", "dims": 2, "similarity": "l2_norm"}
     settings = {"number_of_shards": 2, "number_of_replicas": 0}
     made = send(engine.url, "PUT", f"/{NAME}", {"settings": settings, "mappings": {"properties": properties}})

@@ -192,7 +192,7 @@ def test_what_cannot_be_read_is_said_once_and_costs_nothing_more(
 
 
 def test_fields_of_a_flattened_object_are_there(engine: Engine) -> None:
-    name, kind = "sources-flat", "flat_object" if engine.name == "os" else "flattened"
+    name, kind = "sources-flat", "flattened" if engine.is_elasticsearch else "flat_object"
     made = send(engine.url, "PUT", f"/{name}", {"mappings": {"properties": {"labels": {"type": kind}}}})
     assert made.status == 200
     try:
@@ -204,6 +204,27 @@ def test_fields_of_a_flattened_object_are_there(engine: Engine) -> None:
             told = explained(proxy, name, search)
             assert told["warnings"] == []
             assert "red" in texts(told)["0"]
+    finally:
+        ask(engine.url, "DELETE", f"/{name}")
+
+
+@pytest.mark.parametrize("asked", [{}, {"fields": ["brand", "n"]}, {"_source": ["brand"]}, {"_source": False}])
+def test_a_source_that_the_engine_derives_is_read_as_a_kept_one(engine: Engine, asked: dict[str, Any]) -> None:
+    if engine.name != "os3":
+        pytest.skip("derived sources are not for engines other than OpenSearch 3")
+    name, properties = "sources-derived", {"title": {"type": "text"}, "brand": KEYWORD, "n": {"type": "integer"}}
+    settings = {"number_of_shards": 1, "number_of_replicas": 0, "derived_source": {"enabled": True}}
+    made = send(engine.url, "PUT", f"/{name}", {"settings": settings, "mappings": {"properties": properties}})
+    assert made.status == 200, made.body
+    try:
+        for number, title in enumerate(TITLES):
+            document = {"title": title, "brand": ["Zeta", "Acme"], "n": number}
+            assert send(engine.url, "PUT", f"/{name}/_doc/{number}?refresh=true", document).status == 201
+        with proxy_for(engine.url, rule_for("{title} | {brand}")) as proxy:
+            told = explained(proxy, name, {**SEARCH, **asked})
+            assert texts(told) == {str(n): f"{title} | Acme Zeta" for n, title in enumerate(TITLES)}
+            assert told["warnings"] == []
+            same_hits(engine, proxy, name, {**SEARCH, **asked})
     finally:
         ask(engine.url, "DELETE", f"/{name}")
 

@@ -48,13 +48,13 @@ def plain(engine: Engine) -> Iterator[ProxyThread]:
 @pytest.fixture
 def pit(engine: Engine) -> Iterator[str]:
     """A point in time of the index."""
-    if engine.name == "os":
+    if not engine.is_elasticsearch:
         path, key = f"/{INDEX}/_search/point_in_time?keep_alive=1m", "pit_id"
     else:
         path, key = f"/{INDEX}/_pit?keep_alive=1m", "id"
     opened: str = json.loads(send(engine.url, "POST", path).body)[key]
     yield opened
-    if engine.name == "os":
+    if not engine.is_elasticsearch:
         send(engine.url, "DELETE", "/_search/point_in_time", {"pit_id": [opened]})
     else:
         send(engine.url, "DELETE", "/_pit", {"id": opened})
@@ -125,16 +125,16 @@ def by_target(engine: Engine) -> Iterator[ProxyThread]:
 
 
 def open_pit(engine: Engine, url: str, target: str = INDEX, **headers: str) -> str:
-    api = "_search/point_in_time" if engine.name == "os" else "_pit"
+    api = "_pit" if engine.is_elasticsearch else "_search/point_in_time"
     answer = send(url, "POST", f"/{target}/{api}?keep_alive=1m", **headers)
     assert answer.status == 200
     body = answer.body if answer.header("Content-Encoding") != "gzip" else gzip.decompress(answer.body)
-    opened: str = json.loads(body)["pit_id" if engine.name == "os" else "id"]
+    opened: str = json.loads(body)["id" if engine.is_elasticsearch else "pit_id"]
     return opened
 
 
 def close_pit(engine: Engine, url: str, pit: str) -> int:
-    if engine.name == "os":
+    if not engine.is_elasticsearch:
         return send(url, "DELETE", "/_search/point_in_time", {"pit_id": [pit]}).status
     return send(url, "DELETE", "/_pit", {"id": pit}).status
 
@@ -189,7 +189,7 @@ def test_a_point_in_time_that_is_not_known_is_one_of_all_indices(
 def test_opening_a_point_in_time_is_the_engines_to_answer(
     engine: Engine, by_target: ProxyThread, more: dict[str, str]
 ) -> None:
-    api = "_search/point_in_time" if engine.name == "os" else "_pit"
+    api = "_pit" if engine.is_elasticsearch else "_search/point_in_time"
     query_string = "&".join(f"{name}={value}" for name, value in {"keep_alive": "1m", **more}.items())
     for target in (INDEX, "wrapped-nowhere"):
         path = f"/{target}/{api}?{query_string}"
@@ -208,7 +208,7 @@ def template(size: int = 5, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def mustache(engine: Engine) -> None:
-    if engine.name != "os":
+    if engine.is_elasticsearch:
         pytest.skip(f"templates are not for {engine.name}: its core comes without them")
 
 

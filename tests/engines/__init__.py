@@ -1,6 +1,6 @@
 """Real search engines for the tests, started from jars of Maven Central.
 
-engine = start("es9")      # or es8, os
+engine = start("es9")      # or es8, os, os3
 engine.url
 engine.stop()
 """

@@ -27,7 +27,7 @@ def esci_dir() -> Path:
 def load_esci(engine: Engine) -> str:
     """Load all products into the index ``esci``, once an engine and test run; return the index's name."""
     if engine.url not in _loaded:
-        analyzer = "english" if engine.name == "os" else "standard"  # the bare Elasticsearch has no other
+        analyzer = "standard" if engine.is_elasticsearch else "english"  # the bare Elasticsearch has no other
         command = [sys.executable, "-m", "esci_loader", "--url", engine.url, "--index", INDEX, "--recreate"]
         products = esci_dir() / "products.jsonl.gz"
         ran = subprocess.run(

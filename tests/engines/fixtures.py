@@ -31,20 +31,33 @@ def _es9() -> Iterator[Engine]:
     yield from _running("es9")
 
 
-@pytest.fixture(scope="session", name="opensearch")
-def _opensearch() -> Iterator[Engine]:
+@pytest.fixture(scope="session", name="os")
+def _os() -> Iterator[Engine]:
     yield from _running("os")
 
 
-@pytest.fixture(scope="session", name="opensearch_pipelines")
-def _opensearch_pipelines() -> Iterator[Engine]:
-    """OpenSearch with the module whose search pipelines' processors are its own."""
+@pytest.fixture(scope="session", name="os3")
+def _os3() -> Iterator[Engine]:
+    yield from _running("os3")
+
+
+@pytest.fixture(scope="session", name="osp")
+def _osp() -> Iterator[Engine]:
     yield from _running("osp")
 
 
-@pytest.fixture(scope="session", params=list(RELEASES))
+@pytest.fixture(scope="session", params=["osp", "os3"])
+def opensearch_pipelines(request: pytest.FixtureRequest) -> Engine:
+    """Each OpenSearch with the module whose search pipelines' processors are its own."""
+    running: Engine = request.getfixturevalue(request.param)
+    return running
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.slow) if name == "os3" else name for name in RELEASES],
+)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each engine in turn."""
-    name = {"os": "opensearch"}.get(request.param, request.param)
-    running: Engine = request.getfixturevalue(name)
+    """Each engine in turn, OpenSearch 3 among the slow tests."""
+    running: Engine = request.getfixturevalue(request.param)
     return running

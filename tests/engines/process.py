@@ -33,6 +33,7 @@ class Engine:
     def __init__(self, release: Release, process: subprocess.Popen[bytes], url: str, home: Path) -> None:
         self.name = release.name
         self.title = release.title
+        self.is_elasticsearch = release.is_elasticsearch
         self.url = url
         self._process = process
         self._home = home

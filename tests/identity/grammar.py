@@ -433,7 +433,7 @@ def as_request(target: str, body: Json, params: Params, style: Style) -> Request
 def _draw_search(draw: st.DrawFn, engine: str) -> tuple[Json, Params]:
     """Draw a body and the URL's parameters, such as the engine takes."""
     elasticsearch = engine.startswith("es")
-    query = queries(elasticsearch)
+    query = queries(engine)
     parts = [draw(_page), *draw(_part_lists(elasticsearch))]
     body, params = _merge(parts)
     if engine != "es9":
@@ -444,12 +444,16 @@ def _draw_search(draw: st.DrawFn, engine: str) -> tuple[Json, Params]:
     if "aggs" in body and "aggregations" in body:
         del body["aggs"]
     _made_valid(body, params, elasticsearch)
+    if engine == "os3" and "completion" in json.dumps(body.get("suggest", {})):
+        # Of both together it makes an error 500, and now and then no answer at all.
+        body.pop("track_scores", None)
+        params.pop("track_scores", None)
     return body, params
 
 
 @st.composite
 def searches(draw: st.DrawFn, engine: str) -> Request:
-    """Searches for an engine: ``es8``, ``es9`` or ``os``. About one in thirty is made to be refused."""
+    """Searches for an engine: ``es8``, ``es9``, ``os`` or ``os3``. About one in thirty is made to be refused."""
     body, params = _draw_search(draw, engine)
     if draw(st.integers(0, 29)) == 29:
         more_body, more_params = _merge([draw(_refused)])

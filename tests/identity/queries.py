@@ -218,10 +218,11 @@ def _compound(inner: st.SearchStrategy[Json], painless: bool) -> st.SearchStrate
     return st.one_of(kinds)
 
 
-def queries(elasticsearch: bool) -> st.SearchStrategy[Json]:
-    """Queries; most of them with a text that scores."""
+def queries(engine: str) -> st.SearchStrategy[Json]:
+    """Queries for an engine; most of them with a text that scores."""
+    elasticsearch = engine.startswith("es")
     leaves = [match, match, _match_kinds, _multi_match, _syntax, _spans, _intervals, _alike]
-    if elasticsearch:
+    if engine != "os":
         leaves += [_combined]
     simple = st.one_of(leaves)
     compound = _compound(simple, painless=not elasticsearch)

@@ -42,7 +42,7 @@ def generated(requests: SearchStrategy[Request], count: int, check: Callable[[Re
 
 @pytest.mark.timeout(60 + 3 * EXAMPLES)
 def test_generated_searches_are_answered_with_the_engines_own_bytes(engine: Engine) -> None:
-    with Comparison(engine.url, engine.name != "os") as comparison:
+    with Comparison(engine.url, engine.is_elasticsearch) as comparison:
 
         def check(request: Request) -> None:
             found = comparison.compare(request)
@@ -66,7 +66,7 @@ def test_generated_searches_are_answered_with_the_engines_own_bytes(engine: Engi
 @pytest.mark.timeout(60 + EXAMPLES)
 def test_generated_multi_searches_are_answered_with_the_engines_own_bytes(engine: Engine) -> None:
     count = max(1, EXAMPLES // 8)
-    with Comparison(engine.url, engine.name != "os") as comparison:
+    with Comparison(engine.url, engine.is_elasticsearch) as comparison:
 
         def check(request: Request) -> None:
             found = comparison.compare(request)
@@ -93,7 +93,7 @@ def test_items_of_a_multi_search_are_the_engines_too(engine: Engine) -> None:
     ]
     lines = [line for body in bodies for line in ({"index": MAIN}, body)]
     multi = request("POST", "/_msearch", ndjson(*lines), Content_Type=NDJSON)
-    with Comparison(engine.url, engine.name != "os") as comparison:
+    with Comparison(engine.url, engine.is_elasticsearch) as comparison:
         assert comparison.compare(multi) is None
         # On Elasticsearch the first item's `_source` would be written otherwise, on both the third's suggestions.
         assert comparison.scorers[0].requests == 3

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.edge.headers import QUERY_HEADER, STATUS_HEADER
+from proxy.edge.headers import QUERY_HEADER
+from proxy.edge.outcome_headers import STATUS_HEADER
 from tests.rest_suite.cases import Case
 from tests.rest_suite.client import Client
 from tests.rest_suite.cluster import Cluster, read_cluster, wipe

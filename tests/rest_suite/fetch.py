@@ -11,6 +11,8 @@ from tests.engines.releases import cache_folder, fetch_jars
 
 _SUITES = {
     "os": "org.opensearch:rest-api-spec:2.19.0",
+    # The newest that Maven Central has.
+    "os3": "org.opensearch:rest-api-spec:3.1.0",
     # The last that Maven Central has the tests of. Most of its searches are still understood.
     "es8": "org.elasticsearch:rest-api-spec:7.10.2",
     "es9": "org.elasticsearch:rest-api-spec:7.10.2",
@@ -40,7 +42,7 @@ def own_suite(engine: str) -> SuiteFiles:
     """
     artifact = _SUITES[engine]
     group, name, version = artifact.split(":")
-    folder = cache_folder() / (f"{name}-{version}" if engine == "os" else f"{group}-{name}-{version}")
+    folder = cache_folder() / f"{group}-{name}-{version}"
     fetch_jars((artifact,), folder, f"the REST tests {artifact}", _unpack)
     return suite_in(folder)
 
