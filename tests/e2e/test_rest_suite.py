@@ -81,7 +81,9 @@ def test_reading_the_documents_changes_no_answer(suite_engine: Engine) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "scored"), [("es8", True), ("es9", False), ("os3", False)])
+@pytest.mark.parametrize(
+    ("name", "scored"), [("es8", True), ("es9", False), pytest.param("os3", False, marks=pytest.mark.opensearch3)]
+)
 def test_tests_of_a_version_before_pass_through_the_proxy(name: str, scored: bool) -> None:
     files = own_suite(name)
     cases, apis = read_cases(files.tests, _WITH_TEXTS), read_apis(files.api)

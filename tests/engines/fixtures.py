@@ -46,6 +46,9 @@ def _osp() -> Iterator[Engine]:
     yield from _running("osp")
 
 
+_ON_OS3 = (pytest.mark.slow, pytest.mark.opensearch3)
+
+
 @pytest.fixture(scope="session", params=["osp", "os3"])
 def opensearch_pipelines(request: pytest.FixtureRequest) -> Engine:
     """Each OpenSearch with the module whose search pipelines' processors are its own."""
@@ -55,7 +58,7 @@ def opensearch_pipelines(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(
     scope="session",
-    params=[pytest.param(name, marks=pytest.mark.slow) if name == "os3" else name for name in RELEASES],
+    params=[pytest.param(name, marks=_ON_OS3) if name == "os3" else name for name in RELEASES],
 )
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn, OpenSearch 3 among the slow tests."""
