@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
+import signal
 import sys
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def _follow(options: argparse.Namespace) -> None:
     from training.corpus import Fold
     from training.data import read_corpus
     from training.follow import Run
-    from training.models import bf16_pays
+    from training.models import wants_bf16
     from training.recipe import RecipeError, read_recipe
 
     transformers.logging.set_verbosity_error()
@@ -65,7 +65,7 @@ def _follow(options: argparse.Namespace) -> None:
     corpus = read_corpus(recipe.data)
     if not 2 <= options.folds <= len(corpus.lists()):
         raise RecipeError(f"--folds must be from 2 to {len(corpus.lists())}, the number of rankable queries")
-    bf16 = bf16_pays() if options.precision == "auto" else options.precision == "bf16"
+    bf16 = wants_bf16(options.precision)
     for number in range(options.folds) if options.fold is None else [options.fold]:
         train, held_out = corpus.split(Fold(number, options.folds))
         run = Run(recipe, corpus.only(train), options.out / f"fold-{number}", bf16)
@@ -87,22 +87,13 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _beside_each_other(options: argparse.Namespace) -> None:
+    from training.jobs import run_jobs
+
     shared = ["--folds", str(options.folds), "--threads", str(options.threads or 1), "--precision", options.precision]
     command = [sys.executable, __file__, str(options.recipe), "--out", str(options.out), *shared, "--fold"]
-    waiting = list(range(options.folds))
-    running: list[subprocess.Popen[bytes]] = []
-    try:
-        while waiting or running:
-            while waiting and len(running) < options.jobs:
-                running.append(subprocess.Popen([*command, str(waiting.pop(0))]))
-            job = running.pop(0)
-            if job.wait():
-                raise OSError(f"the job {' '.join(map(str, job.args))} ended with exit code {job.returncode}")
-    finally:
-        for job in running:
-            job.terminate()
-            job.wait()
+    run_jobs({f"fold {number}": [*command, str(number)] for number in range(options.folds)}, options.jobs)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that jobs are ended too
     sys.exit(main())

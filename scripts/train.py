@@ -12,11 +12,9 @@ from __future__ import annotations
 import argparse
 import fcntl
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -46,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     from training.data import read_corpus
     from training.engine import EngineError
     from training.follow import Run
-    from training.models import StartError, bf16_pays
+    from training.models import StartError, wants_bf16
     from training.recipe import RecipeError, read_recipe
 
     transformers.logging.set_verbosity_error()
@@ -54,8 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     try:
         recipe = read_recipe(options.recipe)
-        bf16 = bf16_pays() if options.precision == "auto" else options.precision == "bf16"
-        run = Run(recipe, read_corpus(recipe.data), options.out, bf16)
+        run = Run(recipe, read_corpus(recipe.data), options.out, wants_bf16(options.precision))
         if options.only:
             run.only(options.only)
         else:
@@ -84,25 +81,11 @@ def _lock(out: Path) -> TextIO:
 
 def _in_parallel(options: argparse.Namespace, names: list[str], lock: TextIO) -> None:
     """Do models in processes of their own: two with a thread each take less time than one with two."""
+    from training.jobs import run_jobs
+
     own = ["--threads", "1", "--precision", options.precision]
     command = [sys.executable, __file__, str(options.recipe), "--out", str(options.out), *own, "--only"]
-    waiting, running = list(names), dict[str, subprocess.Popen[Any]]()
-    try:
-        while waiting or running:
-            while waiting and len(running) < options.jobs:
-                name = waiting.pop(0)
-                running[name] = subprocess.Popen([*command, name], pass_fds=[lock.fileno()])
-            time.sleep(0.2)
-            for name, job in list(running.items()):
-                if job.poll() is not None:
-                    del running[name]
-                if job.returncode:
-                    raise OSError(f"the job for {name} ended with exit code {job.returncode}; its message stands above")
-    finally:
-        for job in running.values():
-            job.terminate()
-        for job in running.values():
-            job.wait()
+    run_jobs({name: [*command, name] for name in names}, options.jobs, [lock.fileno()])
 
 
 if __name__ == "__main__":

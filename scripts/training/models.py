@@ -50,6 +50,11 @@ def bf16_pays() -> bool:
         return False
 
 
+def wants_bf16(precision: str) -> bool:
+    """Return what ``--precision`` asks for: ``bf16``, ``float``, or ``auto``, which is bf16 where it pays."""
+    return bf16_pays() if precision == "auto" else precision == "bf16"
+
+
 @contextmanager
 def products(model: PreTrainedModel, bf16: bool) -> Iterator[None]:
     """Compute the model's products, and those of its gradients, in bfloat16 or as they are."""
