@@ -78,16 +78,24 @@ class PairEncoder:
         return Tokens(np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int8))
 
 
-def as_batch(encodings: Sequence[Tokens], pad: int = 0, multiple: int = 1) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the arrays of a padded batch, shapes [pairs, tokens]: ids, mask and types."""
-    longest = max(len(encoding.ids) for encoding in encodings)
-    longest += -longest % multiple
-    shape = (len(encodings), longest)
+def as_batch(
+    encodings: Sequence[Tokens], pad: int = 0, pairs: int = 0, tokens: int = 0
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the arrays of a padded batch, shapes [pairs, tokens]: ids, mask and types.
+
+    Args:
+        encodings: the pairs.
+        pad: id of the padding token.
+        pairs: fill up to so many, by pairs of one padding token.
+        tokens: pad to so many, and not just to the longest.
+    """
+    shape = (max(pairs, len(encodings)), max(tokens, *(len(encoding.ids) for encoding in encodings)))
     batch = {
         "input_ids": np.full(shape, pad, dtype=np.int64),
         "attention_mask": np.zeros(shape, dtype=np.int64),
         "token_type_ids": np.zeros(shape, dtype=np.int64),
     }
+    batch["attention_mask"][len(encodings) :, 0] = 1
     for row, encoding in enumerate(encodings):
         length = len(encoding.ids)
         batch["input_ids"][row, :length] = encoding.ids

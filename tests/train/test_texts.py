@@ -60,6 +60,15 @@ def test_a_batch_is_padded_behind_its_pairs() -> None:
     assert not batch["input_ids"][0, len(short.ids) :].any()
 
 
+def test_a_batch_is_filled_up_to_a_shape() -> None:
+    encoder = PairEncoder(BASE, 512)
+    pair = encoder.encode("lamp", document_of(template_of(("t",)), {"t": ("a",)}))
+    batch = as_batch([pair], pairs=3, tokens=16)
+    assert {values.shape for values in batch.values()} == {(3, 16)}
+    assert batch["attention_mask"].sum(axis=1).tolist() == [len(pair.ids), 1, 1]
+    assert as_batch([pair], pairs=1, tokens=1)["input_ids"].shape == (1, len(pair.ids))
+
+
 @pytest.mark.parametrize(
     ("query", "wanted", "excluded"),
     [

@@ -260,6 +260,33 @@ def test_training_learns_and_a_killed_run_goes_on_to_the_same_weights(
         np.testing.assert_array_equal(last.numpy(), other.numpy(), err_msg=name)
 
 
+def test_steps_have_few_shapes_and_the_same_logits(
+    tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from training import loop, models
+    from training.texts import as_batch
+
+    tiny = tiny_model(1)
+    lists = encoded_lists(corpus_of(tmp_path, tiny), tiny)[-90:]
+    model, longest = models.load(str(tiny), 0.0).eval(), max(len(pair.ids) for one in lists for pair in one.pairs)
+    plain, shapes = models.logits, []
+
+    def logits(model: Any, batch: Any) -> Any:
+        shapes.append(batch["input_ids"].shape)
+        return plain(model, batch)
+
+    monkeypatch.setattr(models, "logits", logits)
+    for one in lists:
+        with torch.no_grad():
+            filled, alone = loop._logits(model, one.pairs, longest), plain(model, as_batch(one.pairs))
+        np.testing.assert_allclose(filled.numpy(), alone.numpy(), atol=1e-5)
+    loop.train(model, lists, loop.Schedule(max_tokens=longest), 7, "few")
+    assert len(shapes) > len(lists)
+    assert all(pairs % 8 == 0 and (tokens % 16 == 0 or tokens == longest) for pairs, tokens in shapes)
+
+
 def test_early_stopping_returns_the_best_weights_that_were_measured(tiny_model: TinyModel, tmp_path: Path) -> None:
     from training import loop, models
 
