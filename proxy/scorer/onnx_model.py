@@ -31,6 +31,8 @@ from proxy.scorer.types import Document, Segment
 CHARACTERS_PER_TOKEN = 32
 """A text is cut to so many characters for each token it may have before it is tokenized: a huge field costs nothing."""
 
+_USUAL_CHARACTERS_PER_TOKEN = 6
+"""A text of so many characters for each token has these tokens and more, unless its words are very long."""
 _QUERIES_KEPT = 256
 SLOWER_FUSED = ["SkipLayerNormFusion", "BiasGeluFusion"]
 """Fusions that make a graph slower on CPUs; see scripts/exporting/split.py for the figures."""
@@ -81,6 +83,7 @@ class OnnxPairModel:
         self._session = session
         self._inputs = dict(inputs)
         self._tokenizer = tokenizer
+        self._splits_at_spaces = _splits_at_spaces(tokenizer)
         self._room = max_tokens - tokenizer.num_special_tokens_to_add(True)
         self._query_tokens = max_tokens // 2
         self.max_document_tokens = self._room - 1
@@ -160,14 +163,31 @@ class OnnxPairModel:
     def _cut(self, text: str, limit: int) -> tuple[str, Encoding]:
         """Return the text up to the end of its ``limit``-th token, and its tokens up to there."""
         text = _clean(text[: limit * CHARACTERS_PER_TOKEN])
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        encoding = self._encode_beyond(text, limit)
         if len(encoding) > limit:
             encoding.truncate(limit)
             text = text[: encoding.offsets[-1][1]] if limit else ""
         return text, encoding
 
+    def _encode_beyond(self, text: str, limit: int) -> Encoding:
+        """Return the text's tokens, or more than ``limit`` of its first ones: of a long text most need not be read."""
+        usual = limit * _USUAL_CHARACTERS_PER_TOKEN
+        if self._splits_at_spaces and len(text) > usual and (end := text.rfind(" ", 0, usual)) > 0:
+            encoding = self._tokenizer.encode(text[:end], add_special_tokens=False)
+            if len(encoding) > limit:
+                return encoding
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
 
 _ATTRIBUTES = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+
+
+def _splits_at_spaces(tokenizer: Tokenizer) -> bool:
+    """Return whether the tokens before a space are the same whatever follows it: so it is with BERT's own parts."""
+    parts = json.loads(tokenizer.to_str())
+    kinds = [(parts[name] or {}).get("type") for name in ("normalizer", "pre_tokenizer", "model")]
+    added = [token for token in parts["added_tokens"] if not token["special"]]
+    return kinds == ["BertNormalizer", "BertPreTokenizer", "WordPiece"] and not added
 
 
 def _clean(text: str) -> str:

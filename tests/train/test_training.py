@@ -321,6 +321,8 @@ def test_the_first_token_alone_gives_the_logits_of_the_whole_model(tiny_model: T
     with torch.no_grad():
         whole = model(**{name: torch.from_numpy(values) for name, values in batch.items()}).logits[:, 0]
         np.testing.assert_allclose(models.logits(model, batch).numpy(), whole.numpy(), atol=1e-5)
+        with models.products(model, True):
+            np.testing.assert_allclose(models.logits(model, batch).numpy(), whole.numpy(), atol=0.1)
 
 
 def test_a_smaller_model_has_the_layers_and_the_strongest_neurons_of_the_larger(tiny_model: TinyModel) -> None:
