@@ -11,9 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers import Tokenizer
 
 from proxy.scorer.onnx_model import ModelError, OnnxPairModel, fingerprint, load_model
 from proxy.scorer.types import Document, Segment
@@ -35,15 +33,6 @@ PAIRS = [
 @pytest.fixture(scope="module")
 def model() -> OnnxPairModel:
     return load_model(BUNDLED, "base")
-
-
-@pytest.fixture(scope="module")
-def reads_all() -> OnnxPairModel:
-    """Reads whole texts, however long, before it cuts them."""
-    model = echo_model()[0]
-    assert model._splits_at_spaces
-    model._splits_at_spaces = False
-    return model
 
 
 def document(*texts: str) -> Document:
@@ -183,29 +172,6 @@ def test_a_huge_field_is_cut_before_it_is_tokenized() -> None:
     model.score(huge, (Segment(huge, 16), Segment(huge)), 128)
     assert max(seen) <= 256 * 32
     assert session.fed["token_type_ids"].count(1) == 129
-
-
-WORDS = st.sampled_from(
-    ["shoe", "größe", "ス", "e\u0301", "\u0301", "[SEP]", "x" * 150, "don't", "1,7-l", "\u2003", "\t", "ΟΔΟΣ", ""]
-)
-
-
-@given(st.lists(WORDS, max_size=60).map(" ".join), st.integers(0, 12))
-def test_reading_only_the_beginning_of_a_text_gives_the_same_cut(
-    model: OnnxPairModel, reads_all: OnnxPairModel, text: str, limit: int
-) -> None:
-    visible, encoding = model._cut(text, limit)
-    wanted, other = reads_all._cut(text, limit)
-    assert (visible, encoding.ids, encoding.offsets) == (wanted, other.ids, other.offsets)
-
-
-def test_a_text_of_many_tokens_is_read_no_further_than_needed() -> None:
-    model, _ = echo_model()
-    assert len(model._encode_beyond("shoe " * 1000, 16)) == 16 * 6 // 5
-    assert len(model._encode_beyond("shoe " * 12, 16)) == 12
-    model._tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    assert not OnnxPairModel(Echo(), {}, model._tokenizer, 64, "")._splits_at_spaces
-    assert len(echo_model()[0]._encode_beyond("x" * 2000, 16)) == 1  # no space in sight
 
 
 # --- outputs ---------------------------------------------------------------------------------------------------------
