@@ -12,7 +12,23 @@ from proxy.scorer.models import find_model
 from proxy.scorer.onnx_model import OnnxPairModel
 
 WORDS = st.sampled_from(
-    ["shoe", "größe", "ス", "e\u0301", "\u0301", "[SEP]", "x" * 150, "don't", "1,7-l", "\u2003", "\t", "ΟΔΟΣ", ""]
+    [
+        "of",
+        "shoe",
+        "kitchen",
+        "größe",
+        "ス",
+        "e\u0301",
+        "\u0301",
+        "[SEP]",
+        "x" * 150,
+        "don't",
+        "1,7-l",
+        "\u2003",
+        "\t",
+        "ΟΔΟΣ",
+        "",
+    ]
 )
 
 
