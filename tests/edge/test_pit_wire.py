@@ -9,7 +9,7 @@ from proxy.scorer.cache import MemoryScoreCache
 from proxy.scorer.dummy import DummyModel
 from proxy.scorer.pool import ThreadScorer
 from proxy.settings import Listen, Rule, Settings
-from tests.edge.wire import Exchange, client, upstream
+from tests.edge.wire import Exchange, client, json_answer, upstream
 
 TITLES = ["blue dress", "red shoe"]
 
@@ -26,11 +26,11 @@ async def script(exchange: Exchange) -> None:
             for place, title in enumerate(TITLES)
         ]
         told = {"pit_id": f"{asked}+", "took": 1, "hits": {"max_score": 2.0, "hits": hits}}
-    answer = json.dumps(told).encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
-    # In two pieces: an id is known only when the answer is whole.
-    await exchange.send(head.encode() + answer[:5])
-    await exchange.send(answer[5:])
+    answer = json_answer(json.dumps(told).encode())
+    # In two pieces, cut within the body: an id is known only when the answer is whole.
+    cut = answer.index(b"{") + 5
+    await exchange.send(answer[:cut])
+    await exchange.send(answer[cut:])
 
 
 async def test_the_id_of_each_answer_stands_for_the_same_target() -> None:

@@ -17,7 +17,7 @@ from proxy.scorer.cache import MemoryScoreCache
 from proxy.scorer.dummy import DummyModel
 from proxy.scorer.pool import ThreadScorer
 from proxy.settings import Listen, Rule, Settings
-from tests.edge.wire import Client, Exchange, Upstream, client, upstream
+from tests.edge.wire import Client, Exchange, Upstream, client, json_answer, upstream
 
 CHILD = {"standard": {"query": {"match": {"title": "shoe"}}}}
 RERANKER = {"text_similarity_reranker": {"retriever": CHILD, "field": "title", "inference_text": "red shoe"}}
@@ -57,8 +57,7 @@ async def script(exchange: Exchange) -> None:
         answer = b'{"took":1,"responses":[' + b",".join(map(engine_answer, items)) + b"]}"
     else:
         answer = engine_answer(json.loads(body)) if "_search " in exchange.request_line else b"{}"
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
-    await exchange.send(head.encode() + answer)
+    await exchange.send(json_answer(answer))
 
 
 @asynccontextmanager

@@ -176,6 +176,11 @@ async def client(proxy: Proxy) -> AsyncIterator[Client]:
         await connected.close()
 
 
+def json_answer(body: bytes) -> bytes:
+    """Return a whole response with a JSON body."""
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
 def answering(response: bytes) -> Script:
     """Return a script that reads the body and sends these bytes."""
 
