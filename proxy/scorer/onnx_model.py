@@ -24,6 +24,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 from tokenizers import Encoding, Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from proxy.scorer.chunks import Span, part
 from proxy.scorer.types import Document, Segment
@@ -184,10 +187,12 @@ _ATTRIBUTES = {"input_ids": "ids", "attention_mask": "attention_mask", "token_ty
 
 def _splits_at_spaces(tokenizer: Tokenizer) -> bool:
     """Return whether the tokens before a space are the same whatever follows it: so it is with BERT's own parts."""
-    parts = json.loads(tokenizer.to_str())
-    kinds = [(parts[name] or {}).get("type") for name in ("normalizer", "pre_tokenizer", "model")]
-    added = [token for token in parts["added_tokens"] if not token["special"]]
-    return kinds == ["BertNormalizer", "BertPreTokenizer", "WordPiece"] and not added
+    return (
+        isinstance(tokenizer.normalizer, BertNormalizer)
+        and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
+        and isinstance(tokenizer.model, WordPiece)
+        and all(token.special for token in tokenizer.get_added_tokens_decoder().values())
+    )
 
 
 def _clean(text: str) -> str:

@@ -61,7 +61,8 @@ def products(model: PreTrainedModel, bf16: bool) -> Iterator[None]:
     if not bf16:
         yield
         return
-    # The way back through torch's fused attention takes half of a step on a CPU, since AMX is not used there.
+    # The way back through torch's fused attention takes half of a step on a CPU, since AMX is not used there. BERT's
+    # is computed by hand, see `_layer`; this is for the other models.
     plain = sdpa_kernel(SDPBackend.MATH) if model.device.type == "cpu" else nullcontext()
     with torch.autocast(model.device.type, torch.bfloat16), plain:
         yield
