@@ -133,11 +133,6 @@ class FactsMemory:
         self._kept[key] = facts
         return facts
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
-        self._checked.clear()
-
 
 def _target_of(search: Search) -> tuple[str, str]:
     """Return a search's target and the parameters that say which indices it means."""

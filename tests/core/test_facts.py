@@ -52,8 +52,6 @@ def test_three_lookups_then_none() -> None:
     assert look_up(memory, search()) == (facts, [])
     clock.now = 61
     assert len(look_up(memory, search())[1]) == 3
-    memory.clear()
-    assert len(look_up(memory, search())[1]) == 3
 
 
 def test_nobody_gets_facts_that_another_one_has_read() -> None:

@@ -77,7 +77,7 @@ def test_reading_the_documents_changes_no_answer(suite_engine: Engine) -> None:
     report = "\n".join(comparison.lines())
     print(report)
     assert not comparison.differences, report
-    assert comparison.reranked >= 0.2 * sum(comparison.statuses.values()), report
+    assert comparison.reranked >= 0.35 * sum(comparison.statuses.values()), report
 
 
 @pytest.mark.slow

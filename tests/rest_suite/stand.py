@@ -61,7 +61,9 @@ def proxy_for_suite(engine: Engine, scored: bool = False, text: str | None = Non
         if scored
         else Rule(model=IDENTITY, scores="keep")
     )
-    settings = Settings(upstream=(engine.url,), listen=Listen("127.0.0.1", 0), rules=(rule,))
+    # Each case makes its indices anew under the names of the last: fields remembered from it would be another index's,
+    # and how many searches are reranked would follow from the machine's speed.
+    settings = Settings(upstream=(engine.url,), listen=Listen("127.0.0.1", 0), rules=(rule,), mapping_ttl_s=0)
     return ProxyThread(settings, _scorer_of_equals if scored else None)
 
 
