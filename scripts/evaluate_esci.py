@@ -77,7 +77,7 @@ def main() -> int:
         for row in _report(name, products, judged, served, floats, options):
             print(row, flush=True)
             rows.append(row)
-    times = latency(served, products, judged)
+    times = latency(options.folders, products, judged)
     about = f"Time for a pair, one thread, tokenizing included, {cpu()}, medians of {ROUNDS} rounds in one run:"
     print("\n".join(["", about, "", *times]))
     for place in options.folders if options.card else []:
@@ -186,24 +186,29 @@ def _by_vectors(name: str, fields: Sequence[str], products: dict[str, Fields], j
     return lambda query, ids: [float(vectors[i] @ asked[query]) for i in ids]
 
 
-def latency(models: dict[str, OnnxPairModel], products: dict[str, Fields], judged: Sequence[Judged]) -> list[str]:
-    """Return a line for each model: the time of a pair in one thread, and its share of the first's; they take turns."""
+def latency(folders: Sequence[Path], products: dict[str, Fields], judged: Sequence[Judged]) -> list[str]:
+    """Return a line for each model: the time of a pair in one thread, and its share of the first's; they take turns.
+
+    Each round has other queries and documents, new to the models, which are loaded anew and have the first to warm up.
+    """
+    models = {folder.name: load_model(folder, folder.name) for folder in folders}
     said: dict[str, list[str]] = {name: [] for name in models}
+    queries = len(judged) // (ROUNDS + 1)
     for fields in REPORTED[:2]:
         template = template_of(VARIANTS[fields])
-        pairs = [
-            (entry.query, document_of(template, products[identity]))
-            for entry in judged[:10]
-            for identity in list(entry.labels)[:20]
-            if identity in products
-        ]
         times: dict[str, list[float]] = {name: [] for name in models}
         for turn in range(ROUNDS + 1):
+            pairs = [
+                (entry.query, document_of(template, products[identity]))
+                for entry in judged[turn * queries : (turn + 1) * queries]
+                for identity in entry.labels
+                if identity in products
+            ]
             for name, model in models.items():
                 started = time.perf_counter()
                 for query, document in pairs:
                     model.score(query, document, DOCUMENT_TOKENS)
-                if turn:  # the first turn warms up
+                if turn:
                     times[name].append(1000 * (time.perf_counter() - started) / len(pairs))
         first = next(iter(times))
         for name, taken in times.items():

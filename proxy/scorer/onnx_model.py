@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,19 +23,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from tokenizers import Encoding, Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers import Tokenizer
 
 from proxy.scorer.chunks import Span, part
+from proxy.scorer.tokens import PairFrame, PairTokens, TextReader
 from proxy.scorer.types import Document, Segment
 
 CHARACTERS_PER_TOKEN = 32
 """A text is cut to so many characters for each token it may have before it is tokenized: a huge field costs nothing."""
 
-_USUAL_CHARACTERS_PER_TOKEN = 6
-"""A text of so many characters for each token has these tokens and more, unless its words are very long."""
 _QUERIES_KEPT = 256
 SLOWER_FUSED = ["SkipLayerNormFusion", "BiasGeluFusion"]
 """Fusions that make a graph slower on CPUs; see scripts/exporting/split.py for the figures."""
@@ -86,11 +82,12 @@ class OnnxPairModel:
         self._session = session
         self._inputs = dict(inputs)
         self._tokenizer = tokenizer
-        self._splits_at_spaces = _splits_at_spaces(tokenizer)
+        self._reader = TextReader(tokenizer)
+        self._frame = PairFrame(tokenizer)
         self._room = max_tokens - tokenizer.num_special_tokens_to_add(True)
         self._query_tokens = max_tokens // 2
         self.max_document_tokens = self._room - 1
-        self._query = lru_cache(maxsize=_QUERIES_KEPT)(self._encode_query)
+        self._known_query = lru_cache(_QUERIES_KEPT)(lambda text: self._reader.read(text, self._query_tokens)[1])
 
     def score(self, query: str, document: Document, document_tokens: int) -> float:
         """Return the pair's logit.
@@ -104,25 +101,24 @@ class OnnxPairModel:
             ValueError: the model gave something that is no finite number.
         """
         pair = self.encode(query, document, document_tokens)
-        feed = {name: np.array([getattr(pair, _ATTRIBUTES[name])], dtype=dtype) for name, dtype in self._inputs.items()}
+        values = {"input_ids": pair.ids, "attention_mask": np.ones(len(pair.ids)), "token_type_ids": pair.type_ids}
+        feed = {name: np.array([values[name]], dtype=dtype) for name, dtype in self._inputs.items()}
         logit = _logit(np.asarray(self._session.run(None, feed)[0], dtype=np.float64))
         if not math.isfinite(logit):
             raise ValueError(f"the model gave {logit} for a pair of {len(pair.ids)} tokens")
         return logit
 
-    def encode(self, query: str, document: Document, document_tokens: int) -> Encoding:
+    def encode(self, query: str, document: Document, document_tokens: int) -> PairTokens:
         """Return the pair's tokens, all cuts made; what training gives a model is made here too."""
-        encoded_query = self._query(_clean(query[: self._query_tokens * CHARACTERS_PER_TOKEN]))
-        _, encoded_document = self._encode_document(document, self._limit(encoded_query, document_tokens))
-        return self._tokenizer.post_process(encoded_query, encoded_document)
+        query_ids = self._query(query)
+        return self._frame.join(query_ids, self._read(document, self._limit(query_ids, document_tokens))[1])
 
     def chunks(self, query: str, document: Document, document_tokens: int, most: int) -> list[Document]:
         """Return a document's parts, tokens counted as `score` does.
 
         Where a tokenizer reads a piece otherwise beside another one, the last tokens of a part may be cut.
         """
-        encoded_query = self._query(_clean(query[: self._query_tokens * CHARACTERS_PER_TOKEN]))
-        limit = self._limit(encoded_query, document_tokens)
+        limit = self._limit(self._query(query), document_tokens)
         pieces = tuple(
             Segment(_clean(piece.text[: limit * most * CHARACTERS_PER_TOKEN]))
             if piece.max_tokens is None
@@ -142,57 +138,25 @@ class OnnxPairModel:
 
     def visible_text(self, query: str, document: Document, document_tokens: int) -> str:
         """Return the document's text up to the last token that the model is given."""
-        encoded_query = self._query(_clean(query[: self._query_tokens * CHARACTERS_PER_TOKEN]))
-        return self._encode_document(document, self._limit(encoded_query, document_tokens))[0]
+        return self._read(document, self._limit(self._query(query), document_tokens))[0]
 
-    def _encode_query(self, text: str) -> Encoding:
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        encoding.truncate(self._query_tokens)
-        return encoding
+    def _query(self, text: str) -> Sequence[int]:
+        return self._known_query(_clean(text[: self._query_tokens * CHARACTERS_PER_TOKEN]))
 
-    def _limit(self, encoded_query: Encoding, document_tokens: int) -> int:
-        return max(0, min(document_tokens, self._room - len(encoded_query)))
+    def _limit(self, query_ids: Sequence[int], document_tokens: int) -> int:
+        return max(0, min(document_tokens, self._room - len(query_ids)))
 
-    def _encode_document(self, document: Document, limit: int) -> tuple[str, Encoding]:
+    def _read(self, document: Document, limit: int) -> tuple[str, Sequence[int]]:
         """Return a document's text after all cuts and its tokens, ``limit`` at most."""
-        text = "".join(self._cut_segment(segment, limit) for segment in document)
-        return self._cut(text, limit)
+        return self._cut("".join(self._cut_segment(segment, limit) for segment in document), limit)
 
     def _cut_segment(self, segment: Segment, limit: int) -> str:
         if segment.max_tokens is None:
             return segment.text[: limit * CHARACTERS_PER_TOKEN]
         return self._cut(segment.text, segment.max_tokens)[0]
 
-    def _cut(self, text: str, limit: int) -> tuple[str, Encoding]:
-        """Return the text up to the end of its ``limit``-th token, and its tokens up to there."""
-        text = _clean(text[: limit * CHARACTERS_PER_TOKEN])
-        encoding = self._encode_beyond(text, limit)
-        if len(encoding) > limit:
-            encoding.truncate(limit)
-            text = text[: encoding.offsets[-1][1]] if limit else ""
-        return text, encoding
-
-    def _encode_beyond(self, text: str, limit: int) -> Encoding:
-        """Return the text's tokens, or more than ``limit`` of its first ones: of a long text most need not be read."""
-        usual = limit * _USUAL_CHARACTERS_PER_TOKEN
-        if self._splits_at_spaces and len(text) > usual and (end := text.rfind(" ", 0, usual)) > 0:
-            encoding = self._tokenizer.encode(text[:end], add_special_tokens=False)
-            if len(encoding) > limit:
-                return encoding
-        return self._tokenizer.encode(text, add_special_tokens=False)
-
-
-_ATTRIBUTES = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-
-
-def _splits_at_spaces(tokenizer: Tokenizer) -> bool:
-    """Return whether the tokens before a space are the same whatever follows it: so it is with BERT's own parts."""
-    return (
-        isinstance(tokenizer.normalizer, BertNormalizer)
-        and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
-        and isinstance(tokenizer.model, WordPiece)
-        and all(token.special for token in tokenizer.get_added_tokens_decoder().values())
-    )
+    def _cut(self, text: str, limit: int) -> tuple[str, Sequence[int]]:
+        return self._reader.read(_clean(text[: limit * CHARACTERS_PER_TOKEN]), limit)
 
 
 def _clean(text: str) -> str:
@@ -226,8 +190,8 @@ def load_model(folder: Path, name: str) -> OnnxPairModel:
     _check_output(session, name)
     _check_activation(config, _try_graph(session, inputs, name), name)
     max_tokens = _max_tokens(config, tokenizer, name)
-    model = OnnxPairModel(session, inputs, tokenizer, max_tokens, fingerprint(folder))
     try:
+        model = OnnxPairModel(session, inputs, tokenizer, max_tokens, fingerprint(folder))
         model.score("a", (Segment("a b"),), 8)
     except Exception as error:
         raise ModelError(f"model {name!r}: cannot score a pair: {_one_line(error)}") from error
