@@ -30,7 +30,8 @@ from training.corpus import LexicalIndex
 from training.texts import DOCUMENT_TOKENS, Fields, document_of, plain_text, template_of
 
 TOP = 100
-ROUNDS = 5
+WARM_UP = 5
+"""Queries whose time does not count."""
 REPORTED = ("title", "title+description+brand", "title+brand+color+bullets")
 Scorer = Callable[[str, Sequence[str]], list[float]]
 """Gives the scores of documents, by id, for a query."""
@@ -78,7 +79,7 @@ def main() -> int:
             print(row, flush=True)
             rows.append(row)
     times = latency(options.folders, products, judged)
-    about = f"Time for a pair, one thread, tokenizing included, {cpu()}, medians of {ROUNDS} rounds in one run:"
+    about = f"Time for a pair, one thread, tokenizing included, {cpu()}, medians over the queries in one run:"
     print("\n".join(["", about, "", *times]))
     for place in options.folders if options.card else []:
         mine = [str(row) for row in rows if row.model in ("", place.name)]
@@ -187,34 +188,29 @@ def _by_vectors(name: str, fields: Sequence[str], products: dict[str, Fields], j
 
 
 def latency(folders: Sequence[Path], products: dict[str, Fields], judged: Sequence[Judged]) -> list[str]:
-    """Return a line for each model: the time of a pair in one thread, and its share of the first's; they take turns.
+    """Return a line for each model: the time of a pair in one thread, and its share of the first's.
 
-    Each round has other queries and documents, new to the models, which are loaded anew and have the first to warm up.
+    They are loaded anew, so that the documents are new to them, warm up on some queries and then take turns with each.
     """
     models = {folder.name: load_model(folder, folder.name) for folder in folders}
     said: dict[str, list[str]] = {name: [] for name in models}
-    queries = len(judged) // (ROUNDS + 1)
-    for fields in REPORTED[:2]:
+    for fields in REPORTED:
         template = template_of(VARIANTS[fields])
         times: dict[str, list[float]] = {name: [] for name in models}
-        for turn in range(ROUNDS + 1):
-            pairs = [
-                (entry.query, document_of(template, products[identity]))
-                for entry in judged[turn * queries : (turn + 1) * queries]
-                for identity in entry.labels
-                if identity in products
-            ]
+        for entry in judged:
+            documents = [document_of(template, products[identity]) for identity in entry.labels if identity in products]
+            if not documents:
+                continue
             for name, model in models.items():
                 started = time.perf_counter()
-                for query, document in pairs:
-                    model.score(query, document, DOCUMENT_TOKENS)
-                if turn:
-                    times[name].append(1000 * (time.perf_counter() - started) / len(pairs))
+                for document in documents:
+                    model.score(entry.query, document, DOCUMENT_TOKENS)
+                times[name].append(1000 * (time.perf_counter() - started) / len(documents))
         first = next(iter(times))
         for name, taken in times.items():
-            share = float(np.median(np.array(taken) / np.array(times[first])))
+            share = float(np.median((np.array(taken) / np.array(times[first]))[WARM_UP:]))
             of = "" if name == first else f", {share:.2f} of {first}'s time"
-            said[name].append(f"{fields} {np.median(taken):.2f} ms a pair{of}")
+            said[name].append(f"{fields} {np.median(taken[WARM_UP:]):.2f} ms a pair{of}")
     return [f"- {name}: {'; '.join(parts)}" for name, parts in said.items()]
 
 
