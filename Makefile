@@ -62,5 +62,5 @@ $(TRAIN)/.installed: pyproject.toml requirements/runtime.txt requirements/train.
 	$(PYTHON) -m venv $(TRAIN)
 	grep -vE '^(tokenizers|huggingface_hub)==' requirements/runtime.txt >$(TRAIN)/pins.txt
 	$(TRAIN)/bin/python -m pip install --disable-pip-version-check -q \
-	  -r requirements/train.txt -c requirements/dev.txt -c $(TRAIN)/pins.txt -e . pytest pytest-asyncio pytest-timeout
+	  -r requirements/train.txt -c requirements/dev.txt -c $(TRAIN)/pins.txt -e . hypothesis pytest pytest-asyncio pytest-timeout
 	touch $@
