@@ -101,7 +101,7 @@ class OnnxPairModel:
             ValueError: the model gave something that is no finite number.
         """
         pair = self.encode(query, document, document_tokens)
-        values = {"input_ids": pair.ids, "attention_mask": np.ones(len(pair.ids)), "token_type_ids": pair.type_ids}
+        values = {"input_ids": pair.ids, "attention_mask": [1] * len(pair.ids), "token_type_ids": pair.type_ids}
         feed = {name: np.array([values[name]], dtype=dtype) for name, dtype in self._inputs.items()}
         logit = _logit(np.asarray(self._session.run(None, feed)[0], dtype=np.float64))
         if not math.isfinite(logit):

@@ -48,12 +48,11 @@ class TextReader:
 
     def read(self, text: str, limit: int) -> tuple[str, Sequence[int]]:
         """Return a text's first ``limit`` tokens, and the text up to the last of them; all of it if it has no more."""
-        if not self._by_words:
-            return _up_to(text, *self._read(text), limit)
         ids: list[int] = []
         start = end = 0
-        for word in text.replace("\n", " ").split(" "):
-            found, ends = self._word(word) if len(word) <= _LONGEST_KEPT else self._read(word)
+        for word in text.replace("\n", " ").split(" ") if self._by_words else [text]:
+            kept = self._by_words and len(word) <= _LONGEST_KEPT
+            found, ends = self._word(word) if kept else self._read(word)
             room = limit - len(ids)
             if len(found) > room:
                 ids += found[:room]
@@ -86,12 +85,6 @@ class TextReader:
         """Return a text's tokens, and where each ends in it, in characters."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return tuple(encoding.ids), tuple(end for _, end in encoding.offsets)
-
-
-def _up_to(text: str, ids: Sequence[int], ends: Sequence[int], limit: int) -> tuple[str, Sequence[int]]:
-    if len(ids) <= limit:
-        return text, ids
-    return text[: ends[limit - 1]] if limit else "", ids[:limit]
 
 
 def _splits_at_spaces(tokenizer: Tokenizer) -> bool:

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from proxy.scorer.onnx_model import ModelError, OnnxPairModel, fingerprint, load_model
 from proxy.scorer.types import Document, Segment
-from tests.scorer.test_tokens import Asked
+from tests.scorer.asked import Asked
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "onnx_models" / "base"

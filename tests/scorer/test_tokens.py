@@ -11,25 +11,13 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 from proxy.scorer.models import find_model
 from proxy.scorer.tokens import PairFrame, TextReader
+from tests.scorer.asked import Asked
 
 WORDS = st.sampled_from(
     [
-        *("of", "shoe", "kitchen", "größe", "ス", "e\u0301", "\u0301", "[SEP]", "x" * 150, "don't", "1,7-l", ""),
-        *(
-            "\u2003",
-            "\t",
-            "a\nb",
-            "a\r\nb",
-            "\x00",
-            "a\x00b",
-            "\x7f-",
-            "ΟΔΟΣ",
-            "ﬁt",
-            "²",
-            "½-inch",
-            "™",
-            "(12\u2033x18\u2033)",
-        ),
+        *("", "of", "shoe", "kitchen", "größe", "ス", "e\u0301", "\u0301", "[SEP]", "x" * 150, "don't", "1,7-l"),
+        *("\u2003", "\t", "a\nb", "a\r\nb", "\x00", "a\x00b", "\x7f-"),
+        *("ΟΔΟΣ", "ﬁt", "²", "½-inch", "™", "(12\u2033x18\u2033)"),
     ]
 )
 TEXTS = st.one_of(st.lists(WORDS, max_size=40).map(" ".join), st.text(), st.text(st.characters(max_codepoint=127)))
@@ -39,23 +27,6 @@ def tokenizer() -> Tokenizer:
     reader = Tokenizer.from_file(str(find_model("base") / "tokenizer.json"))
     reader.encode_special_tokens = True
     return reader
-
-
-class Asked:
-    """The tokenizer and the model of a reader, with a note of the texts that they are asked for."""
-
-    def __init__(self, reader: TextReader) -> None:
-        self.texts: list[str] = []
-        self._tokenizer, self._model = reader._tokenizer, reader._model
-        reader._tokenizer = reader._model = self
-
-    def encode(self, text: str, add_special_tokens: bool) -> Any:
-        self.texts.append(text)
-        return self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
-
-    def tokenize(self, word: str) -> Any:
-        self.texts.append(word)
-        return self._model.tokenize(word)
 
 
 def assert_read_as_by_the_library(reader: TextReader, library: Tokenizer, text: str, limit: int) -> None:
@@ -130,14 +101,14 @@ def test_a_tokenizer_that_may_see_across_spaces_reads_whole_texts(change: str) -
     assert set(asked.texts) == {"a red shoe " * 9}
 
 
-SPECIAL = [("[CLS]", 2), ("[SEP]", 3)]
+CLS, SEP = SPECIAL = [(name, LIBRARY.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
 
 
 @pytest.mark.parametrize(
     "processor",
     [
-        processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2)),
-        processors.RobertaProcessing(("[SEP]", 3), ("[CLS]", 2)),
+        processors.BertProcessing(SEP, CLS),
+        processors.RobertaProcessing(SEP, CLS),
         processors.ByteLevel(),
         processors.TemplateProcessing("$A [SEP]", "$A:0 [SEP]:0 $B:1 [SEP]:1 [CLS]:2", SPECIAL),
         processors.TemplateProcessing("$A", "$A:0 [SEP]:0 [SEP]:1 [CLS]:1 $B:1", SPECIAL),
